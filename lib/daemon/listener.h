@@ -1,0 +1,31 @@
+#ifndef CX_LISTENER_H
+#define CX_LISTENER_H
+
+#include <stddef.h>
+
+#include "value/errbuf.h"
+#include "value/status.h"
+
+/*
+ * Listening sockets, in Postfix's syntax: "unix:/path", "inet:host:port",
+ * "inet:[::1]:port". Port 0 picks a free one.
+ */
+
+/* Syntax only; for the configuration's check. CX_EINVAL. */
+enum status listener_check(const char *spec, struct errbuf *);
+
+/*
+ * A listening, non-blocking, close-on-exec descriptor. A stale unix socket file is
+ * replaced; one that somebody listens on is CX_EIO ("in use"). The socket file gets mode
+ * 0660 and, where the process may, the group `postfix` if that exists, else the group
+ * of the directory it lies in, so that Postfix connects and strangers do not.
+ * TCP: SO_REUSEADDR, and TCP_NODELAY, which accepted sockets inherit (postfix-facts,
+ * "the 40 ms trap").
+ */
+enum status listener_open(const char *spec, int backlog, int *fd, struct errbuf *);
+/* Removes the file of a unix socket; nothing for others. */
+void listener_remove(const char *spec);
+/* "inet:127.0.0.1:10040" with the port that was picked; for logs and tests. */
+void listener_name(int fd, char *out, size_t size);
+
+#endif

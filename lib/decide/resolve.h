@@ -1,0 +1,143 @@
+#ifndef CX_RESOLVE_H
+#define CX_RESOLVE_H
+
+#include "decide/view.h"
+#include "replica/domain.h"
+#include "value/arena.h"
+#include "value/cidr.h"
+
+/*
+ * What becomes of a recipient (SPEC section 5): the one decision that the milter, the
+ * policy service, the map service and coexistctl show. A pure function of the view and the
+ * question: no clock, no I/O but reads of the snapshot, no log, no allocation; memory
+ * comes from the caller's arena, and everything in the resolution lives there.
+ */
+enum verdict {
+	VERDICT_DELIVER,
+	VERDICT_FOREIGN,
+	VERDICT_UNKNOWN,
+	VERDICT_INVALID,
+	VERDICT_DENIED,
+	VERDICT_LOOP,
+	VERDICT_HORIZON,
+	VERDICT_BROKEN,
+	VERDICT_DISABLED,
+	VERDICT_PARKED,
+	VERDICT_TOO_MANY,    /* over max_deliveries: 452 4.5.3; shown as "unavailable" */
+	VERDICT_UNAVAILABLE,
+	VERDICT_COUNT
+};
+const char *verdict_text(enum verdict); /* "deliver", ...: stable, for people and JSON */
+
+/* How a delivery comes about; the lower wins where one address is reached twice. */
+enum delivery_kind {
+	DELIVERY_SELF,	   /* the addressed object itself, maybe under another of its addresses */
+	DELIVERY_REDIRECT, /* instead of it: alternate recipient, target, forward, rewrite */
+	DELIVERY_GROUP,	   /* a member of a group */
+	DELIVERY_COPY,	   /* beside it: deliver to both */
+};
+const char *delivery_kind_text(enum delivery_kind);
+
+/* The rule behind a delivery, a step or a verdict; texts are stable. */
+enum rule {
+	RULE_NONE,
+	RULE_MAILBOX,		 /* "mailbox" */
+	RULE_PRIMARY,		 /* "primary": a proxy address became the primary one */
+	RULE_ALT_RECIPIENT,	 /* "altRecipient" */
+	RULE_FORWARDING_ADDRESS, /* "forwardingAddress" */
+	RULE_TARGET_ADDRESS,	 /* "targetAddress" */
+	RULE_MEMBER,		 /* "member" */
+	RULE_FORWARD_HOST,	 /* "forwardHost": unknown here, its domain says where */
+	RULE_REWRITE_DOMAIN,	 /* "rewriteDomain" */
+	RULE_POSTMASTER,	 /* "postmaster" */
+	RULE_ONE_OFF,		 /* "oneOff": non-SMTP address taken by an address space */
+	RULE_OBSERVE,		 /* "observe": unknown, let through and logged */
+	RULE_FOREIGN,		 /* "foreign" */
+	RULE_UNKNOWN,		 /* "unknown" */
+	RULE_SYNTAX,		 /* "syntax" */
+	RULE_REQUIRE_AUTH,	 /* "requireAuth" */
+	RULE_PARKED,		 /* "parked" */
+	RULE_DISABLED,		 /* "disabled" */
+	RULE_MISSING,		 /* "missing": a reference to nothing */
+	RULE_AMBIGUOUS,		 /* "ambiguous": two objects of one directory claim it */
+	RULE_NO_ROUTE,		 /* "noRoute": a home server or space that is not there */
+	RULE_LOOP,		 /* "loop" */
+	RULE_DEPTH,		 /* "depth" */
+	RULE_LIMIT,		 /* "limit" */
+	RULE_SPLIT_HORIZON,	 /* "splitHorizon" */
+	RULE_AGE,		 /* "age" */
+	RULE_REPLICA,		 /* "replica": unreadable */
+	RULE_COUNT
+};
+const char *rule_text(enum rule);
+
+/* What is known of the client. All zero: a stranger. */
+struct client {
+	bool has_ip;
+	struct ip ip;
+	bool is_authenticated; /* has a login */
+	bool is_trusted;       /* authenticated, or authorize() permits it to relay */
+	bool is_anyone;	       /* as whoever is entitled to most: the map "recipients" */
+};
+
+struct question {
+	const struct address *address;
+	struct client client;
+	bool want_deliveries; /* else only the verdict: `deliveries` may be left empty */
+	bool want_steps;
+};
+
+struct delivery {
+	struct span address; /* external form, for the wire */
+	struct span key;     /* address_key() of it */
+	struct span next_hop; /* "transport:nexthop"; empty: the MTA routes it */
+	enum delivery_kind kind;
+	enum rule rule;
+	struct span object; /* DN of the object it belongs to; empty: none */
+	bool is_foreign;    /* leaves for a domain that is not ours */
+	bool needs_smtputf8;
+	bool is_unchanged; /* the same address as the one asked for */
+};
+
+struct step {
+	unsigned depth;
+	enum rule rule;
+	struct span subject; /* address or DN */
+	struct span detail;  /* what the rule led to; may be empty */
+};
+
+struct resolution {
+	enum verdict verdict;
+	enum rule rule;	    /* what decided */
+	struct span object; /* DN of the object that the address belongs to; empty: none */
+	/* Let through by `observe` of a domain: what it would have been. */
+	bool is_observed;
+	enum verdict observed;
+	bool is_ours;	   /* its domain is one of ours */
+	bool is_known;	   /* the directory has the address */
+	bool has_missing;  /* a member or copy target was left out */
+	const struct delivery *deliveries;
+	size_t delivery_count;
+	const struct step *steps;
+	size_t step_count;
+	uint32_t sources_read; /* bit n: precedence n */
+};
+
+/*
+ * CX_OK: `out` is the answer (whatever it is; damage and a missing replica are
+ * VERDICT_UNAVAILABLE). CX_EFULL: the arena is too small: enlarge it, reset it, ask again
+ * (resolve_memory_max() is always enough for the settings).
+ */
+enum status resolve(const struct view *, const struct question *, struct arena *,
+    struct resolution *out);
+
+/* An address that did not parse: what resolve() says of it (invalid). */
+void resolution_invalid(struct resolution *out);
+/* No snapshot could be had: unavailable. */
+void resolution_unavailable(struct resolution *out);
+
+/* Whether a domain (canonical) is one of ours: the object that speaks for it. */
+enum status find_domain(const struct view *, struct span domain, struct domain *out,
+    struct record_id *id);
+
+#endif

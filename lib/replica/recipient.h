@@ -1,0 +1,45 @@
+#ifndef CX_RECIPIENT_H
+#define CX_RECIPIENT_H
+
+#include "replica/record.h"
+
+/* A mailbox, custom recipient or group, as lent by a snapshot (SPEC section 3). */
+
+enum recipient_kind {
+	RECIPIENT_MAILBOX,
+	RECIPIENT_CUSTOM, /* has a target address, whatever else it is */
+	RECIPIENT_GROUP,
+};
+
+enum recipient_flag {
+	RECIPIENT_IS_GROUP = 1 << 0,
+	RECIPIENT_DELIVER_AND_REDIRECT = 1 << 1,
+	RECIPIENT_HIDDEN = 1 << 2,
+	RECIPIENT_RELAY_FORBIDDEN = 1 << 3, /* coexistRelayAllowed FALSE */
+	RECIPIENT_REQUIRE_AUTH = 1 << 4,
+	RECIPIENT_PARKED = 1 << 5,
+};
+
+struct recipient {
+	enum recipient_kind kind;
+	uint32_t flags;
+	struct span dn;
+	struct span name;
+	struct span mail;
+	struct span target;
+	struct span forwarding_address;
+	struct span home_server;
+	struct values primaries; /* SMTP: proxies */
+	struct values proxies;
+	struct values alternates; /* dn keys */
+	struct values alternate_dns;
+	struct values logins;
+	struct values members; /* dn keys */
+	struct values member_dns;
+	struct values member_addresses;
+};
+
+/* CX_EFORMAT: not a recipient. */
+enum status recipient_decode(const struct record *, struct recipient *out);
+
+#endif

@@ -1,0 +1,138 @@
+#ifndef CX_STORE_H
+#define CX_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replica/record.h"
+#include "value/address_space.h"
+#include "value/cidr.h"
+#include "value/errbuf.h"
+
+/*
+ * The replica, as readers see it. store.c (with store_write.c beside it) is
+ * the only place that knows LMDB.
+ *
+ * The configured directory holds replica files of their own names and a link
+ * `current` that names the one in force; syncd publishes a new file by
+ * replacing the link, and readers follow within two seconds, idle ones too.
+ *
+ * Order: store_open(), then for each decision snapshot_begin(), look-ups,
+ * snapshot_end(). A store may be used by any number of threads; a snapshot by
+ * one at a time. Snapshots are never kept over I/O: one that is held stops the
+ * writer from reusing space. Everything that a look-up lends points into the
+ * mapped file and is valid until snapshot_end().
+ *
+ * Results: CX_OK; CX_NOTFOUND: certain; CX_ETEMP: no replica yet, or the system
+ * is short of something; CX_EFORMAT: unknown format or damage: treat as CX_ETEMP
+ * for mail, and tell a person.
+ */
+struct store;
+struct snapshot;
+
+#define STORE_FORMAT	  1
+#define STORE_SOURCES_MAX 32
+
+/* One directory of the configuration, as the replica knows it. */
+struct source_info {
+	uint8_t id;	       /* in record_id.source; stable over reordering */
+	char name[64];	       /* title of the directory section */
+	bool provides_recipients;
+	bool provides_domains;
+	bool provides_connectors;
+	bool is_loaded;	       /* a complete first load is in the replica */
+	int64_t last_contact;  /* last proof of contact, seconds since the epoch; 0 never */
+};
+
+/* How an object comes by an address: lower beats higher where both claim it. */
+enum address_rank {
+	RANK_OWN = 0,	 /* SMTP: proxy, mail or other proxy */
+	RANK_TARGET = 1, /* only its target address; counts where nobody owns it */
+};
+
+struct address_owner {
+	enum address_rank rank;
+	struct record_id id;
+};
+
+/* One address space under a pattern key. */
+struct space_entry {
+	uint32_t cost;
+	uint16_t literals;
+	bool is_exact;
+	struct record_id connector;
+};
+
+/* What one block of client addresses says. */
+enum net_role {
+	NET_PEER = 1,
+	NET_RELAY_ALLOW = 2,
+	NET_RELAY_DENY = 3,
+};
+struct net_entry {
+	enum net_role role;
+	struct record_id connector;
+};
+
+/*
+ * Opens for reading. Never fails for want of a replica: snapshot_begin() says
+ * so each time until there is one. CX_ECONF (with err): `directory` is not one,
+ * or readers' locks would be off there (read-only file system).
+ */
+enum status store_open(const char *directory, struct store **out, struct errbuf *);
+void store_close(struct store *);
+
+/* `err` may be NULL; filled with a reason for a person on failure. */
+enum status snapshot_begin(struct store *, struct snapshot **out, struct errbuf *err);
+void snapshot_end(struct snapshot *);
+
+uint64_t snapshot_generation(const struct snapshot *); /* +1 for each content commit */
+/* Directories in order of precedence; the first wins. */
+const struct source_info *snapshot_sources(const struct snapshot *, size_t *count);
+/* Position of a source in that order; STORE_SOURCES_MAX if there is none such. */
+unsigned snapshot_precedence(const struct snapshot *, uint8_t source);
+
+/*
+ * Owners of an address key, best first: by rank, then by precedence of their
+ * directory, then by id. At most `max` are written; *count is how many there are
+ * (more than `max`: there are more). Entries of sources that the configuration no
+ * longer names are left out. CX_NOTFOUND: nobody.
+ */
+enum status snapshot_address_owners(struct snapshot *, const struct key *,
+    struct address_owner *out, size_t max, size_t *count);
+/* The same for a folded login name (rank is always RANK_OWN). */
+enum status snapshot_login_owners(struct snapshot *, struct span login,
+    struct address_owner *out, size_t max, size_t *count);
+/* Entry with this DN; of several directories the one with precedence. */
+enum status snapshot_by_dn(struct snapshot *, struct span dn_key, struct record_id *out);
+/* Domain object that claims exactly this canonical pattern ("*.acme.example" too). */
+enum status snapshot_by_domain(struct snapshot *, struct span pattern,
+    struct record_id *out);
+/* Connector by name (case of ASCII letters ignored). */
+enum status snapshot_by_connector(struct snapshot *, struct span name,
+    struct record_id *out);
+/* The shapes in use for a type ("smtp"), up to `max`; *count is how many. */
+enum status snapshot_space_shapes(struct snapshot *, const char *type,
+    struct span *out, size_t max, size_t *count);
+enum status snapshot_spaces(struct snapshot *, const struct key *pattern,
+    struct space_entry *out, size_t max, size_t *count);
+/* Bit n of lengths[n / 64]: there is a block with a prefix of n bits (0 to 128). */
+enum status snapshot_net_lengths(struct snapshot *, uint64_t lengths[3]);
+enum status snapshot_nets(struct snapshot *, const struct ip *masked, unsigned prefix_len,
+    struct net_entry *out, size_t max, size_t *count);
+/* Connectors that name this certificate or key fingerprint (64 lower-case digits). */
+enum status snapshot_certificate(struct snapshot *, struct span fingerprint,
+    struct record_id *out);
+
+/* A record by its id. */
+enum status snapshot_record(struct snapshot *, const struct record_id *,
+    struct record *out);
+
+/* Every record in order of id. Callback returns false to stop. */
+typedef bool snapshot_visit(void *context, const struct record_id *, const struct record *);
+enum status snapshot_each(struct snapshot *, snapshot_visit *, void *context);
+
+/* A value that syncd keeps beside the data ("src/3/cookie"). */
+enum status snapshot_meta(struct snapshot *, const char *key, struct span *out);
+
+#endif

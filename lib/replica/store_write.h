@@ -1,0 +1,75 @@
+#ifndef CX_STORE_WRITE_H
+#define CX_STORE_WRITE_H
+
+#include "replica/store.h"
+
+/*
+ * The replica, as its only writer (syncd) sees it. One process holds the writer's lock
+ * (a file of its own beside the replica); the functions are for one thread.
+ *
+ * Everything between begin and commit becomes visible at once, with the cookie
+ * (store_put_meta) of the data it describes. Each commit that changed a record adds 1
+ * to the generation. store_put()/store_remove() keep every index in step; an index
+ * entry is removed only where it still belongs to the record that goes. Putting
+ * a record that is byte for byte the stored one changes nothing.
+ */
+struct store_writer;
+
+/*
+ * Opens, or makes, the replica in `directory`. One of an unknown format is put
+ * aside for a new, empty one (*is_new is set: load everything). Files are made for
+ * group readers: data 0640, lock 0660. CX_ETEMP: another writer has it; CX_EIO.
+ */
+enum status store_writer_open(const char *directory, struct store_writer **out,
+    bool *is_new, struct errbuf *);
+void store_writer_close(struct store_writer *);
+
+/*
+ * A second, unpublished replica file to load into, for a first load or a refresh that
+ * changes much; store_writer_publish() makes it the one that readers see and the
+ * one this writer goes on with; store_writer_discard() drops it.
+ */
+enum status store_writer_build(struct store_writer *, struct errbuf *);
+enum status store_writer_publish(struct store_writer *, struct errbuf *);
+void store_writer_discard(struct store_writer *);
+
+enum status store_begin(struct store_writer *, struct errbuf *);
+/* On failure everything since store_begin() is undone. Grows the map when it is full. */
+enum status store_commit(struct store_writer *, struct errbuf *);
+void store_abort(struct store_writer *);
+
+/* *changed (may be NULL): the stored record is another now. CX_EINVAL: not a record. */
+enum status store_put(struct store_writer *, const struct record_id *, struct span record,
+    bool *changed);
+/* CX_NOTFOUND: there was none. */
+enum status store_remove(struct store_writer *, const struct record_id *);
+/* The stored bytes, valid until the next change in this transaction. */
+enum status store_get(struct store_writer *, const struct record_id *, struct span *out);
+/* Every id of a source with its record; the callback must not change the store. */
+typedef bool store_visit(void *context, const struct record_id *, struct span record);
+enum status store_each(struct store_writer *, uint8_t source, store_visit *, void *context);
+size_t store_count(struct store_writer *, uint8_t source, enum record_kind);
+/* Records that refer to a DN (alternate recipients, members): for re-reading them. */
+enum status store_referrers(struct store_writer *, struct span dn_key, store_visit *,
+    void *context);
+
+/* Values kept beside the data. Empty span: remove. */
+enum status store_put_meta(struct store_writer *, const char *key, struct span value);
+enum status store_get_meta(struct store_writer *, const char *key, struct span *out);
+
+/*
+ * The directories in order of precedence. Ids are given by name: a name that is known
+ * keeps its number, a new one gets a free one (written into `sources[].id`). Records
+ * of sources that are no longer named are removed. is_loaded and last_contact of
+ * known ones are kept. In a transaction.
+ */
+enum status store_set_sources(struct store_writer *, struct source_info *sources,
+    size_t count);
+/* Notes a proof of contact; `is_loaded` never falls back. In a transaction. */
+enum status store_set_contact(struct store_writer *, uint8_t source, int64_t when,
+    bool is_loaded);
+
+/* Frees the slots of readers that died. Every 30 s and before large transactions. */
+void store_check_readers(struct store_writer *);
+
+#endif

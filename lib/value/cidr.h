@@ -1,0 +1,41 @@
+#ifndef CX_CIDR_H
+#define CX_CIDR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "value/span.h"
+#include "value/status.h"
+
+/* IP addresses and blocks. Pure functions, any thread. */
+
+/* IPv4 is kept IPv4-mapped (::ffff:a.b.c.d), so that one order holds for both. */
+struct ip {
+	uint8_t bytes[16];
+};
+
+struct cidr {
+	struct ip ip;	    /* host bits are zero */
+	uint8_t prefix_len; /* of 128: IPv4 /24 is 120 */
+	bool is_negated;    /* written with a leading "!" */
+};
+
+/*
+ * "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1" (the same as 192.0.2.1), with
+ * or without the milter's "IPv6:" and brackets. CX_EINVAL else: no leading
+ * zeros, no scope, no host names ("unknown").
+ */
+enum status ip_parse(struct span text, struct ip *out);
+
+/*
+ * An address or a block "192.0.2.0/24", "2001:db8::/32", "[2001:db8::]/32",
+ * optionally "!" in front. CX_EINVAL: malformed, a prefix too long, host bits
+ * that are not zero (Postfix refuses these too).
+ */
+enum status cidr_parse(struct span text, struct cidr *out);
+
+bool cidr_contains(const struct cidr *, const struct ip *);
+/* The address with all bits after `prefix_len` (of 128) zero. */
+struct ip ip_mask(const struct ip *, unsigned prefix_len);
+
+#endif

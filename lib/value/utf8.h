@@ -1,0 +1,21 @@
+#ifndef CX_UTF8_H
+#define CX_UTF8_H
+
+#include <stdbool.h>
+
+#include "value/buf.h"
+#include "value/span.h"
+#include "value/status.h"
+
+/* Unicode through libunistring; ASCII never reaches it. */
+
+bool utf8_is_valid(struct span);
+bool span_is_ascii(struct span);
+
+/*
+ * NFC, then lower case by simple mapping of each code point, then NFC (SPEC
+ * section 4). Appends to `out`. CX_EINVAL: not UTF-8. CX_ENOMEM.
+ */
+enum status utf8_fold(struct span, struct buf *out);
+
+#endif
