@@ -1,0 +1,50 @@
+#ifndef CX_BATCH_H
+#define CX_BATCH_H
+
+#include <stdbool.h>
+
+#include "replica/record.h"
+#include "value/buf.h"
+
+/*
+ * What a source (LDIF file, LDAP refresh, persist or poll) hands to apply.c: changes in
+ * order of arrival, and what is known when they are in. A batch is applied in
+ * one transaction or not at all.
+ */
+enum change_kind {
+	CHANGE_PUT,	/* the entry is this now */
+	CHANGE_REMOVE,	/* the entry is gone: told so by the directory */
+	CHANGE_PRESENT, /* unchanged and still there (syncrepl's present phase) */
+};
+
+struct change {
+	enum change_kind kind;
+	uint8_t uuid[16];
+	size_t offset, len; /* the record, in `records`; PUT only */
+};
+
+struct batch {
+	uint8_t source;
+	/*
+	 * Everything of the source that is neither put nor present in this batch is gone
+	 * (a refresh that ended in refreshPresent, or one without a cookie; a whole file).
+	 */
+	bool is_complete;
+	bool is_refresh;   /* not part of the persist stage */
+	bool has_contact;  /* proves contact now, even with no changes */
+	bool has_cookie;   /* `cookie` replaces the stored one, in the same transaction */
+	struct buf cookie;
+	struct change *changes;
+	size_t count, room;
+	struct buf records;
+};
+
+void batch_init(struct batch *, uint8_t source);
+void batch_release(struct batch *);
+void batch_clear(struct batch *); /* empty again, memory kept */
+enum status batch_put(struct batch *, const uint8_t uuid[16], struct span record);
+enum status batch_remove(struct batch *, const uint8_t uuid[16]);
+enum status batch_present(struct batch *, const uint8_t uuid[16]);
+struct span batch_record(const struct batch *, const struct change *);
+
+#endif

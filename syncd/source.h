@@ -1,0 +1,57 @@
+#ifndef CX_SOURCE_H
+#define CX_SOURCE_H
+
+#include "daemon/conf.h"
+#include "syncd/batch.h"
+#include "syncd/mapping.h"
+
+/*
+ * One directory of the configuration, kept in step by a backend of its own (LDIF file, LDAP).
+ * syncd's main thread runs one libevent loop; every backend is driven by events on that loop
+ * and never blocks it (an LDAP connection attempt runs asynchronously), so a directory that
+ * is down delays nobody else. Only apply.c writes the replica.
+ *
+ *   struct source      what all backends share: configuration, mapping, counters, state text
+ *   struct source_ops  the backend: start, stop, refresh
+ *
+ * A backend fills a batch and calls source_deliver(); what it returns decides whether
+ * it may go on (CX_OK) or must start again from the stored cookie (anything else).
+ */
+struct event_base;
+struct source;
+
+struct source_ops {
+	const char *name; /* "ldif", "ldap" */
+	enum status (*start)(struct source *);
+	void (*stop)(struct source *);
+	/* A full refresh, as soon as possible (control socket, changed configuration). */
+	void (*refresh)(struct source *);
+};
+extern const struct source_ops source_ldif;
+extern const struct source_ops source_ldap;
+
+struct source {
+	const struct conf_directory *conf;
+	const struct source_ops *ops;
+	struct mapping *mapping;
+	uint8_t id; /* in the replica */
+	struct event_base *base;
+	void *backend; /* the backend's own */
+	/* For `status`: a constant such as "connecting", "refresh", "persist", "loaded". */
+	const char *state;
+	const char *server; /* URI in use or file; "" */
+	char last_error[256];
+	uint64_t entries_skipped, changes_applied, refreshes, errors;
+	struct apply *apply; /* where source_deliver() goes */
+};
+
+/* Applies the batch in one transaction (apply.c). The batch is emptied. */
+enum status source_deliver(struct source *, struct batch *);
+/* An entry that cannot be used: logged once with its DN, counted, listed by `check`. */
+void source_skipped(struct source *, struct span dn, const char *why);
+/* Sets last_error, counts, logs (escaped). */
+void source_error(struct source *, const char *fmt, ...) CX_PRINTF(2, 3);
+/* The stored cookie; empty when there is none or the request changed (confhash). */
+enum status source_cookie(struct source *, struct buf *out);
+
+#endif
