@@ -15,12 +15,17 @@ enum change_kind {
 	CHANGE_PUT,	/* the entry is this now */
 	CHANGE_REMOVE,	/* the entry is gone: told so by the directory */
 	CHANGE_PRESENT, /* unchanged and still there (syncrepl's present phase) */
+	/*
+	 * It is there, and cannot be used (source_map() says so). Its record goes, but
+	 * not as one that the directory said is deleted: a domain or connector is kept.
+	 */
+	CHANGE_UNUSABLE,
 };
 
 struct change {
 	enum change_kind kind;
 	uint8_t uuid[16];
-	size_t offset, len; /* the record, in `records`; PUT only */
+	size_t offset, len; /* in `records`: of PUT the record, of UNUSABLE dn, NUL, why */
 };
 
 struct batch {
@@ -45,6 +50,9 @@ void batch_clear(struct batch *); /* empty again, memory kept */
 enum status batch_put(struct batch *, const uint8_t uuid[16], struct span record);
 enum status batch_remove(struct batch *, const uint8_t uuid[16]);
 enum status batch_present(struct batch *, const uint8_t uuid[16]);
+enum status batch_unusable(struct batch *, const uint8_t uuid[16], struct span dn,
+    const char *why);
+/* The record of a PUT; "dn NUL why" of an UNUSABLE; valid until the next change. */
 struct span batch_record(const struct batch *, const struct change *);
 
 #endif

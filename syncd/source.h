@@ -47,7 +47,14 @@ struct source {
 
 /* Applies the batch in one transaction (apply.c). The batch is emptied. */
 enum status source_deliver(struct source *, struct batch *);
-/* An entry that cannot be used: logged once with its DN, counted, listed by `check`. */
+/*
+ * What every backend does with an entry that it read: maps it and adds to the batch a PUT,
+ * an UNUSABLE (logged once, counted, listed) or, where the entry is none of ours, a REMOVE.
+ * CX_OK for all of these; CX_ENOMEM: the batch must be given up.
+ */
+enum status source_map(struct source *, struct batch *, const uint8_t uuid[16],
+    const struct entry *);
+/* An entry that cannot be used: logged once with its DN, counted. source_map() does it. */
 void source_skipped(struct source *, struct span dn, const char *why);
 /* Sets last_error, counts, logs (escaped). */
 void source_error(struct source *, const char *fmt, ...) CX_PRINTF(2, 3);
