@@ -34,7 +34,14 @@ enum status ip_parse(struct span text, struct ip *out);
  */
 enum status cidr_parse(struct span text, struct cidr *out);
 
+/*
+ * An IPv6 block shorter than /96 holds no IPv4 address: "::/0" is all of IPv6,
+ * "0.0.0.0/0" all of IPv4. Who looks blocks up by ip_mask() must do the same:
+ * for an IPv4 address, prefix lengths 96 to 128 only.
+ */
 bool cidr_contains(const struct cidr *, const struct ip *);
+/* Whether it is IPv4 (or IPv4-mapped, which is the same). */
+bool ip_is_ipv4(const struct ip *);
 /* The address with all bits after `prefix_len` (of 128) zero. */
 struct ip ip_mask(const struct ip *, unsigned prefix_len);
 

@@ -17,5 +17,7 @@ bool span_is_ascii(struct span);
  * section 4). Appends to `out`. CX_EINVAL: not UTF-8. CX_ENOMEM.
  */
 enum status utf8_fold(struct span, struct buf *out);
+/* The same in NFKD, for values of distinguished names. */
+enum status utf8_fold_compatible(struct span, struct buf *out);
 
 #endif

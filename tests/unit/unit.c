@@ -8,11 +8,41 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What is freed at exit; a test that has threads uses it from one of them. */
+struct kept {
+	struct kept *next;
+	char *memory;
+};
+
+static struct kept *kept_list;
+
+static char *keep(char *memory)
+{
+	struct kept *kept = malloc(sizeof(*kept));
+
+	ck_assert_ptr_nonnull(kept);
+	*kept = (struct kept){ kept_list, memory };
+	kept_list = kept;
+	return memory;
+}
+
+static void release_kept(void)
+{
+	while (kept_list != NULL) {
+		struct kept *next = kept_list->next;
+
+		free(kept_list->memory);
+		free(kept_list);
+		kept_list = next;
+	}
+}
+
 int main(void)
 {
 	SRunner *runner = srunner_create(unit_suite());
 	int failed;
 
+	atexit(release_kept);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
@@ -33,6 +63,26 @@ char *unit_copy(const void *data, size_t len)
 	copy = malloc(0);
 	ck_assert_ptr_nonnull(copy);
 	return copy;
+}
+
+struct span unit_span(const void *data, size_t len)
+{
+	return (struct span){ keep(unit_copy(data, len)), len };
+}
+
+struct span unit_text(const char *text)
+{
+	return text != NULL ? unit_span(text, strlen(text)) : (struct span){ NULL, 0 };
+}
+
+const char *unit_repeat(char c, size_t count)
+{
+	char *text = malloc(count + 1);
+
+	ck_assert_ptr_nonnull(text);
+	memset(text, c, count);
+	text[count] = '\0';
+	return keep(text);
 }
 
 char *unit_read_source(const char *path, size_t *len)
@@ -86,4 +136,21 @@ void unit_rmdir(char *path)
 {
 	ck_assert_int_eq(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 	free(path);
+}
+
+const char *unit_status_name(enum status status)
+{
+	switch (status) {
+	case CX_OK: return "CX_OK";
+	case CX_NOTFOUND: return "CX_NOTFOUND";
+	case CX_ETEMP: return "CX_ETEMP";
+	case CX_EINVAL: return "CX_EINVAL";
+	case CX_ETOOLONG: return "CX_ETOOLONG";
+	case CX_EFULL: return "CX_EFULL";
+	case CX_ENOMEM: return "CX_ENOMEM";
+	case CX_EFORMAT: return "CX_EFORMAT";
+	case CX_ECONF: return "CX_ECONF";
+	case CX_EIO: return "CX_EIO";
+	}
+	return "unknown status";
 }
