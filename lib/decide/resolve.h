@@ -125,9 +125,11 @@ struct resolution {
 
 /*
  * CX_OK: `out` is the answer (whatever it is; damage and a missing replica are
- * VERDICT_UNAVAILABLE). CX_EFULL: the arena is too small: enlarge it, reset it, ask again
- * (resolve_memory_max() is always enough for the settings).
+ * VERDICT_UNAVAILABLE). CX_EFULL: the arena is too small: enlarge it, reset it, ask again.
+ * RESOLVE_MEMORY is enough for all but groups; double it up to RESOLVE_MEMORY_MAX.
  */
+#define RESOLVE_MEMORY	   (64 * 1024)
+#define RESOLVE_MEMORY_MAX (256 * 1024 * 1024)
 enum status resolve(const struct view *, const struct question *, struct arena *,
     struct resolution *out);
 

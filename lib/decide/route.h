@@ -17,12 +17,4 @@
 enum status route(const struct view *, const struct address *, struct buf *out,
     uint32_t *sources_read);
 
-/*
- * The next hop that a connector name, host or "transport:nexthop" stands for
- * (coexistForwardHost, coexistHomeServer). Results as route(); CX_EINVAL: neither an enabled
- * connector nor a host.
- */
-enum status route_by_name(const struct view *, struct span name, struct buf *out,
-    uint32_t *sources_read);
-
 #endif

@@ -25,11 +25,11 @@ struct recipient {
 	uint32_t flags;
 	struct span dn;
 	struct span name;
-	struct span mail;
 	struct span target;
 	struct span forwarding_address;
 	struct span home_server;
 	struct values primaries; /* SMTP: proxies */
+	struct values mails;
 	struct values proxies;
 	struct values alternates; /* dn keys */
 	struct values alternate_dns;

@@ -10,6 +10,7 @@ const char *status_text(enum status status)
 	case CX_ETEMP: return "temporarily unavailable";
 	case CX_EINVAL: return "malformed";
 	case CX_ETOOLONG: return "too long";
+	case CX_EEXIST: return "ambiguous";
 	case CX_EFULL: return "working memory used up";
 	case CX_ENOMEM: return "out of memory";
 	case CX_EFORMAT: return "damaged or of an unknown format";

@@ -12,6 +12,7 @@ enum status {
 	CX_ETEMP,    /* don't know; it may work later */
 	CX_EINVAL,   /* the input is malformed */
 	CX_ETOOLONG, /* the input is over a limit */
+	CX_EEXIST,   /* there is more than one, or it is there already */
 	CX_EFULL,    /* the memory given by the caller is used up */
 	CX_ENOMEM,   /* the system has no memory */
 	CX_EFORMAT,  /* stored data are damaged or of an unknown format */
