@@ -45,7 +45,7 @@ const char *relay_reason_text(enum relay_reason);   /* "login", "network", ... *
 
 /*
  * Whether a login may use an envelope sender (enforce_sender; the map `login`): CX_OK,
- * CX_NOTFOUND: it may not, CX_ETEMP: don't know. The empty sender is always allowed.
+ * CX_NOTFOUND: it may not, CX_ETEMP: don't know. NULL, the empty sender, is always allowed.
  */
 enum status authorize_sender(const struct view *, struct span login,
     const struct address *sender);

@@ -23,7 +23,7 @@ const struct reply *reply_sender_not_owned(void);
 const struct reply *reply_unavailable(void);
 /* A 4xx. */
 bool reply_is_temporary(const struct reply *);
-/* The exit code that coexistctl resolve gives a verdict (SPEC section 12). */
-int verdict_exit_code(enum verdict);
+/* The exit code of coexistctl resolve (SPEC section 12). */
+int resolution_exit_code(const struct resolution *);
 
 #endif

@@ -1,0 +1,39 @@
+#ifndef CX_EXPAND_H
+#define CX_EXPAND_H
+
+#include "decide/collect.h"
+#include "decide/lookup.h"
+
+/*
+ * Expansion of an address to deliveries (SPEC section 5, 2 to 7), with what was met on the
+ * way. Pure. resolve.c makes the verdict of it.
+ *
+ * Two classes of things are met. Some add nothing: a reference to nothing, a loop, a
+ * recipient that does not take mail of this client; they matter where nothing is
+ * left to deliver to. Others block the whole recipient, as leaving them out would lose mail:
+ * a parked mailbox, a disabled domain, a route that is not there, a depth or number over the limit.
+ */
+struct expansion {
+	const struct view *view;
+	const struct question *question;
+	struct key asked;
+	struct collection list;
+	uint32_t sources;
+	enum status failure; /* CX_OK, CX_ETEMP, CX_EFORMAT */
+	struct span object;  /* of the asked address */
+	bool is_known;
+	/* add nothing */
+	bool is_unknown; /* the asked address is nobody's */
+	bool is_invalid; /* it is encapsulated and does not decode */
+	bool has_missing, has_loop, has_denied;
+	/* block */
+	bool has_parked, has_disabled, has_no_route, has_ambiguous, is_too_deep;
+	bool is_observed; /* unknown, and its domain lets it through */
+};
+
+void expansion_init(struct expansion *, const struct view *, const struct question *,
+    struct arena *);
+/* Expands the address asked for, which is in a domain of ours or of another type. */
+void expand_asked(struct expansion *);
+
+#endif

@@ -1,0 +1,359 @@
+#include "config.h"
+
+#include "decide/lookup.h"
+
+#include "decide/resolve.h"
+#include "value/imcea.h"
+#include "value/utf8.h"
+
+/* Enough to see that there are two; more make no difference. */
+#define OWNERS_MAX 4
+
+void lookup_note_source(const struct view *view, uint8_t source, uint32_t *sources)
+{
+	unsigned precedence = snapshot_precedence(view->snapshot, source);
+
+	if (sources != NULL && precedence < STORE_SOURCES_MAX) {
+		*sources |= UINT32_C(1) << precedence;
+	}
+}
+
+static enum status read_domain(const struct view *view, struct span pattern,
+    struct domain *out, struct record_id *id)
+{
+	struct record record;
+	enum status status = snapshot_by_domain(view->snapshot, pattern, id);
+
+	if (status == CX_OK) {
+		status = snapshot_record(view->snapshot, id, &record);
+		/* An index that names no record is damage, not absence. */
+		if (status == CX_NOTFOUND) {
+			status = CX_EFORMAT;
+		}
+	}
+	return status == CX_OK ? domain_decode(&record, out) : status;
+}
+
+enum status find_domain(const struct view *view, struct span domain, struct domain *out,
+    struct record_id *id)
+{
+	char pattern[ADDRESS_DOMAIN_MAX + 3];
+	struct buf buf;
+	struct span parent = domain;
+	enum status status;
+	const char *dot;
+
+	if (span_is_empty(domain) || domain.ptr[0] == '[') {
+		return CX_NOTFOUND;
+	}
+	status = read_domain(view, domain, out, id);
+	while (status == CX_NOTFOUND && (dot = memchr(parent.ptr, '.', parent.len)) != NULL) {
+		parent.len -= (size_t)(dot + 1 - parent.ptr);
+		parent.ptr = dot + 1;
+		buf_init_fixed(&buf, pattern, sizeof(pattern));
+		buf_add_text(&buf, "*.");
+		buf_add_span(&buf, parent);
+		status = read_domain(view, buf_span(&buf), out, id);
+	}
+	return status;
+}
+
+static enum status read_recipient(const struct view *view, const struct record_id *id,
+    struct recipient *out)
+{
+	struct record record;
+	enum status status = snapshot_record(view->snapshot, id, &record);
+
+	if (status == CX_OK) {
+		status = record.kind == RECORD_RECIPIENT ? recipient_decode(&record, out)
+							 : CX_NOTFOUND;
+	} else if (status == CX_NOTFOUND) {
+		status = CX_EFORMAT;
+	}
+	return status;
+}
+
+/*
+ * The winner among the owners of a key at one rank: the directory named first; two in
+ * one directory are ambiguous. That somebody's target is the address claims nothing, so
+ * among targets the first is as good as any.
+ */
+static enum status choose_owner(const struct address_owner *owners, size_t count,
+    enum address_rank rank, struct record_id *out)
+{
+	size_t i, first = count;
+
+	for (i = 0; i < count; i++) {
+		if (owners[i].rank != rank) {
+			continue;
+		}
+		if (first == count) {
+			first = i;
+		} else if (rank == RANK_OWN &&
+		    owners[i].id.source == owners[first].id.source &&
+		    !record_id_equal(&owners[i].id, &owners[first].id)) {
+			return CX_EEXIST;
+		}
+	}
+	if (first == count) {
+		return CX_NOTFOUND;
+	}
+	*out = owners[first].id;
+	return CX_OK;
+}
+
+static enum status owner_of_key(const struct view *view, const struct key *key,
+    enum address_rank rank, struct record_id *out)
+{
+	struct address_owner owners[OWNERS_MAX];
+	size_t count;
+	enum status status =
+	    snapshot_address_owners(view->snapshot, key, owners, OWNERS_MAX, &count);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	return choose_owner(owners, count < OWNERS_MAX ? count : OWNERS_MAX, rank, out);
+}
+
+/* The inner address under which an encapsulated one is looked up. */
+static enum status inner_for_lookup(const struct address *outer, struct address *inner)
+{
+	struct address decoded;
+	enum status status = imcea_decode(outer, &decoded);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	if (strcmp(decoded.type, "smtp") == 0 || strcmp(decoded.type, "x500") == 0) {
+		return CX_NOTFOUND;
+	}
+	if (strcmp(decoded.type, "ex") == 0) {
+		return address_make("x500",
+		    (struct span){ decoded.local, decoded.local_len }, SPAN(""), inner);
+	}
+	*inner = decoded;
+	return CX_OK;
+}
+
+/*
+ * One key of an address: CX_NOTFOUND when nobody owns it. A custom recipient that only
+ * has it as its target is remembered in `fallback` the first time.
+ */
+static enum status try_key(const struct view *view, const struct key *key,
+    const struct found *how, struct found *out, struct found *fallback)
+{
+	struct address_owner owners[OWNERS_MAX];
+	size_t count;
+	enum status status =
+	    snapshot_address_owners(view->snapshot, key, owners, OWNERS_MAX, &count);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	if (count > OWNERS_MAX) {
+		count = OWNERS_MAX;
+	}
+	*out = *how;
+	out->rank = RANK_OWN;
+	status = choose_owner(owners, count, RANK_OWN, &out->id);
+	if (status == CX_NOTFOUND && fallback->rank != RANK_TARGET) {
+		*fallback = *how;
+		if (choose_owner(owners, count, RANK_TARGET, &fallback->id) == CX_OK) {
+			fallback->rank = RANK_TARGET;
+		}
+	}
+	return status;
+}
+
+/* The keys of an address in the order of SPEC section 4, until somebody owns one. */
+static enum status try_keys(const struct view *view, const struct address *address,
+    const struct address *inner, struct found *out)
+{
+	const char *delimiters = view->settings->recipient_delimiter;
+	struct found how = { .by = FOUND_LITERALLY, .base_len = address->folded_len };
+	struct found fallback = { .rank = RANK_OWN };
+	struct key key;
+	enum status status;
+
+	address_key(address, &key);
+	status = try_key(view, &key, &how, out, &fallback);
+	if (status == CX_NOTFOUND && inner != NULL) {
+		how.by = FOUND_ENCAPSULATED;
+		address_key(inner, &key);
+		status = try_key(view, &key, &how, out, &fallback);
+	}
+	how.by = FOUND_BY_BASE;
+	while (status == CX_NOTFOUND && address_is_smtp(address) &&
+	    address_next_base(address, delimiters, &how.base_len)) {
+		address_key_base(address, how.base_len, &key);
+		status = try_key(view, &key, &how, out, &fallback);
+	}
+	if (status == CX_NOTFOUND && fallback.rank == RANK_TARGET) {
+		*out = fallback;
+		status = CX_OK;
+	}
+	return status;
+}
+
+enum status lookup_address(const struct view *view, const struct address *address,
+    struct found *out, uint32_t *sources)
+{
+	struct address inner;
+	enum status decoded = CX_NOTFOUND;
+	enum status status;
+
+	if (address_is_smtp(address)) {
+		decoded = inner_for_lookup(address, &inner);
+	}
+	status = try_keys(view, address, decoded == CX_OK ? &inner : NULL, out);
+	if (status == CX_NOTFOUND && (decoded == CX_EINVAL || decoded == CX_ETOOLONG)) {
+		return CX_EINVAL;
+	}
+	if (status == CX_OK) {
+		lookup_note_source(view, out->id.source, sources);
+		status = read_recipient(view, &out->id, &out->recipient);
+		if (status == CX_NOTFOUND) {
+			status = CX_EFORMAT;
+		}
+	}
+	return status;
+}
+
+enum status lookup_dn(const struct view *view, struct span dn_key, struct found *out,
+    uint32_t *sources)
+{
+	enum status status = snapshot_by_dn(view->snapshot, dn_key, &out->id);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	out->by = FOUND_LITERALLY;
+	out->rank = RANK_OWN;
+	out->base_len = 0;
+	lookup_note_source(view, out->id.source, sources);
+	return read_recipient(view, &out->id, &out->recipient);
+}
+
+/* One more owner of a login: the same object again is no second one. */
+static enum status merge_owner(enum status so_far, struct record_id *id, enum status more,
+    const struct record_id *other)
+{
+	if (more == CX_NOTFOUND) {
+		return so_far;
+	}
+	if (more != CX_OK || so_far == CX_NOTFOUND) {
+		*id = *other;
+		return more;
+	}
+	return so_far == CX_OK && !record_id_equal(id, other) ? CX_EEXIST : so_far;
+}
+
+static enum status owner_of_login(const struct view *view, struct span login,
+    struct record_id *out)
+{
+	char memory[3 * ADDRESS_VALUE_MAX + 1];
+	struct address_owner owners[OWNERS_MAX];
+	struct buf folded;
+	size_t count, i;
+	enum status status;
+
+	buf_init_fixed(&folded, memory, sizeof(memory));
+	status = utf8_fold(login, &folded);
+	if (status != CX_OK || folded.failed) {
+		return status == CX_ENOMEM ? CX_ETEMP : CX_NOTFOUND;
+	}
+	status = snapshot_login_owners(view->snapshot, buf_span(&folded), owners, OWNERS_MAX,
+	    &count);
+	if (status != CX_OK) {
+		return status;
+	}
+	*out = owners[0].id;
+	for (i = 1; i < count && i < OWNERS_MAX; i++) {
+		if (!record_id_equal(&owners[i].id, out)) {
+			return CX_EEXIST;
+		}
+	}
+	return CX_OK;
+}
+
+enum status lookup_login(const struct view *view, struct span login, struct record_id *id,
+    struct recipient *out)
+{
+	struct record_id by_address;
+	struct address address;
+	struct key key;
+	enum status status = owner_of_login(view, login, id);
+
+	if ((status == CX_OK || status == CX_NOTFOUND) &&
+	    memchr(login.len ? login.ptr : "", '@', login.len) != NULL &&
+	    address_parse_internal(login, &address) == CX_OK) {
+		address_key(&address, &key);
+		status = merge_owner(status, id, owner_of_key(view, &key, RANK_OWN, &by_address),
+		    &by_address);
+	}
+	return status == CX_OK ? read_recipient(view, id, out) : status;
+}
+
+enum status lookup_inner(const struct address *outer, struct address *inner)
+{
+	if (!address_is_smtp(outer) || imcea_decode(outer, inner) != CX_OK ||
+	    strcmp(inner->type, "smtp") == 0 || strcmp(inner->type, "x500") == 0 ||
+	    strcmp(inner->type, "ex") == 0) {
+		return CX_NOTFOUND;
+	}
+	return CX_OK;
+}
+
+bool lookup_is_trick(const struct address *address)
+{
+	struct address inner;
+
+	return address_is_smtp(address) && imcea_decode(address, &inner) == CX_OK &&
+	    (strcmp(inner.type, "smtp") == 0 || strcmp(inner.type, "x500") == 0);
+}
+
+/* Whether the first address of `values` that will do is found: ours, and the object's own. */
+static enum status first_own(const struct view *view, const struct found *found,
+    struct values values, struct address *out)
+{
+	struct domain domain;
+	struct record_id id;
+	struct span text;
+	struct key key;
+	enum status status;
+
+	while (values_next(&values, &text)) {
+		if (address_parse_typed(text, out) != CX_OK || !address_is_smtp(out)) {
+			continue;
+		}
+		status = find_domain(view, (struct span){ out->domain, out->domain_len },
+		    &domain, &id);
+		if (status == CX_OK) {
+			address_key(out, &key);
+			status = owner_of_key(view, &key, RANK_OWN, &id);
+			if (status == CX_OK && record_id_equal(&id, &found->id)) {
+				return CX_OK;
+			}
+		}
+		if (status == CX_ETEMP || status == CX_EFORMAT) {
+			return status;
+		}
+	}
+	return CX_NOTFOUND;
+}
+
+enum status lookup_primary(const struct view *view, const struct found *found,
+    struct address *out)
+{
+	const struct recipient *r = &found->recipient;
+	enum status status = first_own(view, found, r->primaries, out);
+
+	if (status == CX_NOTFOUND) {
+		status = first_own(view, found, r->mails, out);
+	}
+	if (status == CX_NOTFOUND) {
+		status = first_own(view, found, r->proxies, out);
+	}
+	return status;
+}

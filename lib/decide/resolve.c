@@ -1,0 +1,172 @@
+#include "config.h"
+
+#include "decide/resolve.h"
+
+#include "decide/age.h"
+#include "decide/expand.h"
+#include "decide/horizon.h"
+
+static void decide(struct resolution *out, enum verdict verdict, enum rule rule)
+{
+	out->verdict = verdict;
+	out->rule = rule;
+}
+
+void resolution_invalid(struct resolution *out)
+{
+	memset(out, 0, sizeof(*out));
+	decide(out, VERDICT_INVALID, RULE_SYNTAX);
+}
+
+void resolution_unavailable(struct resolution *out)
+{
+	memset(out, 0, sizeof(*out));
+	decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
+}
+
+/* What blocks the whole recipient, the graver first. */
+static bool decide_blocked(const struct expansion *x, struct resolution *out)
+{
+	if (x->list.too_many) {
+		decide(out, VERDICT_TOO_MANY, RULE_LIMIT);
+	} else if (x->is_too_deep) {
+		decide(out, VERDICT_LOOP, RULE_DEPTH);
+	} else if (x->has_disabled) {
+		decide(out, VERDICT_DISABLED, RULE_DISABLED);
+	} else if (x->has_ambiguous) {
+		decide(out, VERDICT_BROKEN, RULE_AMBIGUOUS);
+	} else if (x->has_no_route) {
+		decide(out, VERDICT_BROKEN, RULE_NO_ROUTE);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Why there is nothing to deliver to: what may mend itself before what is final. */
+static void decide_nothing_left(const struct expansion *x, struct resolution *out)
+{
+	if (x->is_invalid) {
+		decide(out, VERDICT_INVALID, RULE_SYNTAX);
+	} else if (x->is_unknown) {
+		decide(out, VERDICT_UNKNOWN, RULE_UNKNOWN);
+	} else if (x->has_missing) {
+		decide(out, VERDICT_BROKEN, RULE_MISSING);
+	} else if (x->has_denied) {
+		decide(out, VERDICT_DENIED, RULE_REQUIRE_AUTH);
+	} else if (x->has_loop) {
+		decide(out, VERDICT_LOOP, RULE_LOOP);
+	} else {
+		decide(out, VERDICT_BROKEN, RULE_MISSING); /* a group with no member */
+	}
+}
+
+static void decide_deliver(struct expansion *x, struct resolution *out)
+{
+	const struct client *client = &x->question->client;
+	bool is_back;
+	enum status status;
+
+	if (x->has_parked) {
+		decide(out, VERDICT_PARKED, RULE_PARKED);
+		return;
+	}
+	status = horizon_check(x->view, client, x->list.deliveries, x->list.delivery_count,
+	    &is_back, &x->sources);
+	if (status != CX_OK) {
+		decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
+	} else if (is_back) {
+		decide(out, VERDICT_HORIZON, RULE_SPLIT_HORIZON);
+	} else {
+		decide(out, VERDICT_DELIVER, x->list.deliveries[0].rule);
+		out->is_observed = x->is_observed;
+		out->observed = VERDICT_UNKNOWN;
+	}
+}
+
+/* Whether the directories are known well enough for this verdict (SPEC section 10). */
+static bool is_backed(const struct view *view, const struct resolution *resolution)
+{
+	switch (resolution->verdict) {
+	case VERDICT_DELIVER: return age_allows_delivery(view, resolution->sources_read);
+	case VERDICT_FOREIGN: return age_knows_domains(view);
+	case VERDICT_UNKNOWN:
+	case VERDICT_INVALID:
+	case VERDICT_DENIED:
+	case VERDICT_LOOP: return age_allows_refusal(view);
+	case VERDICT_HORIZON: return resolution->is_known || age_allows_refusal(view);
+	case VERDICT_BROKEN:
+	case VERDICT_DISABLED:
+	case VERDICT_PARKED:
+	case VERDICT_TOO_MANY:
+	case VERDICT_UNAVAILABLE:
+	case VERDICT_COUNT: return true;
+	}
+	return false;
+}
+
+static void conclude(struct expansion *x, struct resolution *out)
+{
+	out->object = x->object;
+	out->is_known = x->is_known;
+	out->has_missing = x->has_missing;
+	if (x->failure != CX_OK) {
+		decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
+	} else if (!decide_blocked(x, out)) {
+		if (x->list.delivery_count == 0) {
+			decide_nothing_left(x, out);
+		} else {
+			decide_deliver(x, out);
+		}
+	}
+	out->sources_read = x->sources;
+	out->deliveries = x->list.deliveries;
+	out->delivery_count = out->verdict == VERDICT_DELIVER ? x->list.delivery_count : 0;
+	out->steps = x->list.steps;
+	out->step_count = x->list.step_count;
+}
+
+/* Whether its domain is one of ours, or its type has none. */
+static enum status is_ours(const struct view *view, const struct address *address)
+{
+	struct domain domain;
+	struct record_id id;
+
+	if (!address_is_smtp(address)) {
+		return CX_OK;
+	}
+	return find_domain(view, (struct span){ address->domain, address->domain_len },
+	    &domain, &id);
+}
+
+enum status resolve(const struct view *view, const struct question *question,
+    struct arena *arena, struct resolution *out)
+{
+	struct expansion x;
+	enum status status = is_ours(view, question->address);
+
+	memset(out, 0, sizeof(*out));
+	expansion_init(&x, view, question, arena);
+	if (status == CX_NOTFOUND) {
+		decide(out, VERDICT_FOREIGN, RULE_FOREIGN);
+		collection_step_address(&x.list, 0, RULE_FOREIGN, question->address,
+		    (struct span){ NULL, 0 });
+		out->steps = x.list.steps;
+		out->step_count = x.list.step_count;
+	} else if (status != CX_OK) {
+		decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
+	} else {
+		out->is_ours = true;
+		expand_asked(&x);
+		conclude(&x, out);
+	}
+	if (x.list.is_full) {
+		return CX_EFULL;
+	}
+	if (!is_backed(view, out)) {
+		decide(out, VERDICT_UNAVAILABLE, RULE_AGE);
+		out->delivery_count = 0;
+		out->is_observed = false;
+	}
+	return CX_OK;
+}

@@ -1,0 +1,321 @@
+#include "config.h"
+
+#include "decide/route.h"
+
+#include "decide/next_hop.h"
+#include "decide/resolve.h"
+#include "replica/connector.h"
+#include "value/address_space.h"
+
+/*
+ * Limits of one look-up. Shapes in use are few (SMTP has six or so, MS eight, X400 one for
+ * each set of attributes that somebody wrote); beyond, the replica is answered with "don't know".
+ */
+#define SHAPES_MAX  256
+#define ENTRIES_MAX 64
+
+/* The best space so far for an address. */
+struct candidate {
+	bool is_set;
+	struct address_space space; /* only what address_space_compare() reads is filled */
+	struct span name;
+	struct record_id connector;
+	struct span forward_host; /* instead of a connector: what the domain says */
+};
+
+static enum status read_connector(const struct view *view, const struct record_id *id,
+    struct connector *out, uint32_t *sources)
+{
+	struct record record;
+	enum status status = snapshot_record(view->snapshot, id, &record);
+
+	lookup_note_source(view, id->source, sources);
+	if (status == CX_OK) {
+		status = connector_decode(&record, out);
+	}
+	return status == CX_NOTFOUND ? CX_EFORMAT : status;
+}
+
+/* Specificity and cost decide, then the name, so that the order of entries never does. */
+static void consider(struct candidate *best, const struct candidate *other)
+{
+	int order;
+
+	if (best->is_set) {
+		order = address_space_compare(&other->space, &best->space);
+		if (order > 0 || (order == 0 && span_compare(other->name, best->name) >= 0)) {
+			return;
+		}
+	}
+	*best = *other;
+}
+
+static enum status consider_pattern(const struct view *view, const struct key *pattern,
+    struct candidate *best, uint32_t *sources)
+{
+	struct space_entry entries[ENTRIES_MAX];
+	struct candidate candidate = { .is_set = true };
+	struct connector connector;
+	size_t count, i;
+	enum status status =
+	    snapshot_spaces(view->snapshot, pattern, entries, ENTRIES_MAX, &count);
+
+	if (status != CX_OK) {
+		return status == CX_NOTFOUND ? CX_OK : status;
+	}
+	if (count > ENTRIES_MAX) {
+		return CX_EFORMAT;
+	}
+	for (i = 0; i < count; i++) {
+		candidate.space.cost = entries[i].cost;
+		candidate.space.literals = entries[i].literals;
+		candidate.space.is_exact = entries[i].is_exact;
+		candidate.connector = entries[i].connector;
+		status = read_connector(view, &entries[i].connector, &connector, sources);
+		if (status != CX_OK) {
+			return status;
+		}
+		candidate.name = connector.name;
+		if ((connector.flags & CONNECTOR_DISABLED) == 0) {
+			consider(best, &candidate);
+		}
+	}
+	return CX_OK;
+}
+
+static enum status consider_spaces(const struct view *view, const struct address *address,
+    struct candidate *best, uint32_t *sources)
+{
+	struct span shapes[SHAPES_MAX];
+	struct key pattern;
+	size_t count, i;
+	enum status status = snapshot_space_shapes(view->snapshot, address->type, shapes,
+	    SHAPES_MAX, &count);
+
+	if (status != CX_OK) {
+		return status == CX_NOTFOUND ? CX_OK : status;
+	}
+	if (count > SHAPES_MAX) {
+		return CX_EFORMAT;
+	}
+	for (i = 0; status == CX_OK && i < count; i++) {
+		status = address_space_probe(shapes[i], address, &pattern);
+		if (status == CX_OK) {
+			status = consider_pattern(view, &pattern, best, sources);
+		} else if (status == CX_NOTFOUND) {
+			status = CX_OK;
+		}
+	}
+	return status == CX_EINVAL ? CX_EFORMAT : status;
+}
+
+/* The space `SMTP:<domain>` with cost 0 that a coexistForwardHost counts as. */
+static enum status consider_forward_host(const struct domain *domain,
+    const struct address *address, struct candidate *best)
+{
+	struct candidate candidate = { .is_set = true, .forward_host = domain->forward_host };
+	struct address_space space;
+	struct values patterns = domain->patterns;
+	struct span pattern;
+	struct key probe;
+
+	while (!span_is_empty(domain->forward_host) && values_next(&patterns, &pattern)) {
+		if (address_space_of_domain(pattern, &space) != CX_OK) {
+			return CX_EFORMAT;
+		}
+		if (address_space_probe(key_span(&space.shape), address, &probe) == CX_OK &&
+		    key_equal(&probe, &space.pattern)) {
+			candidate.space = space;
+			consider(best, &candidate);
+		}
+	}
+	return CX_OK;
+}
+
+enum status route_by_connector(const struct view *view, const struct record_id *id,
+    struct buf *out, uint32_t *sources)
+{
+	struct connector connector;
+	enum status status = read_connector(view, id, &connector, sources);
+
+	if (status == CX_OK && (connector.flags & CONNECTOR_DISABLED) != 0) {
+		status = CX_EINVAL;
+	}
+	return status == CX_OK ? next_hop_print(connector.next_hop, out) : status;
+}
+
+/*
+ * What coexistForwardHost or coexistHomeServer names: a connector, else a host. A disabled
+ * connector is not taken for a host: its mail waits until it is back. A name with no dot
+ * is a host only where the caller says so.
+ */
+static enum status route_by_name(const struct view *view, struct span name,
+    bool any_name_is_host, struct buf *out, uint32_t *sources)
+{
+	struct record_id id;
+	enum status status = snapshot_by_connector(view->snapshot, name, &id);
+
+	if (status == CX_OK) {
+		return route_by_connector(view, &id, out, sources);
+	}
+	if (status != CX_NOTFOUND) {
+		return status;
+	}
+	return any_name_is_host || next_hop_is_host(name) ? next_hop_print(name, out)
+							  : CX_EINVAL;
+}
+
+static enum status route_by_candidate(const struct view *view,
+    const struct candidate *best, struct buf *out, uint32_t *sources)
+{
+	if (!best->is_set) {
+		return CX_NOTFOUND;
+	}
+	if (!span_is_empty(best->forward_host)) {
+		return route_by_name(view, best->forward_host, true, out, sources);
+	}
+	return route_by_connector(view, &best->connector, out, sources);
+}
+
+enum status route_by_space(const struct view *view, const struct address *address,
+    struct buf *out, uint32_t *sources)
+{
+	struct candidate best = { .is_set = false };
+	enum status status = consider_spaces(view, address, &best, sources);
+
+	return status == CX_OK ? route_by_candidate(view, &best, out, sources) : status;
+}
+
+static enum status route_in_domain(const struct view *view, const struct address *address,
+    const struct domain *domain, struct buf *out, uint32_t *sources)
+{
+	struct candidate best = { .is_set = false };
+	enum status status = consider_spaces(view, address, &best, sources);
+
+	if (status == CX_OK) {
+		status = consider_forward_host(domain, address, &best);
+	}
+	return status == CX_OK ? route_by_candidate(view, &best, out, sources) : status;
+}
+
+static enum status route_to_mailboxes(const struct view *view, struct buf *out)
+{
+	if (view->settings->mailbox_transport[0] == '\0') {
+		return CX_NOTFOUND;
+	}
+	buf_add_text(out, view->settings->mailbox_transport);
+	return out->failed ? CX_ETOOLONG : CX_OK;
+}
+
+static bool is_here(const struct view *view, const struct recipient *recipient)
+{
+	const char *const *server = view->settings->local_servers;
+
+	if (span_is_empty(recipient->home_server)) {
+		return true;
+	}
+	for (; *server != NULL; server++) {
+		if (span_equal_case(span_of(*server), recipient->home_server)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An address of ours that no object has: its domain's next hop. */
+static enum status route_unknown(const struct view *view, const struct address *address,
+    const struct domain *domain, struct buf *out, uint32_t *sources)
+{
+	struct address other;
+	enum status status = CX_NOTFOUND;
+
+	if (domain->type == DOMAIN_REWRITE) {
+		status = address_make("smtp",
+		    (struct span){ address->local, address->local_len },
+		    domain->rewrite_domain, &other);
+		/* One step: a domain that is rewritten into one that is rewritten is no
+		 * delivery; resolve() has followed it to the end. */
+		return status == CX_OK ? route_by_space(view, &other, out, sources)
+				       : CX_NOTFOUND;
+	}
+	if (lookup_inner(address, &other) == CX_OK) {
+		status = route_by_space(view, &other, out, sources);
+	}
+	if (status == CX_NOTFOUND) {
+		status = route_in_domain(view, address, domain, out, sources);
+	}
+	if (status == CX_NOTFOUND && domain->type != DOMAIN_RELAY) {
+		status = route_to_mailboxes(view, out);
+	}
+	return status;
+}
+
+static enum status route_object(const struct view *view, const struct address *address,
+    const struct found *found, const struct domain *domain, struct buf *out,
+    uint32_t *sources)
+{
+	const struct recipient *recipient = &found->recipient;
+	struct address inner;
+
+	if (!is_here(view, recipient)) {
+		return route_by_name(view, recipient->home_server, false, out, sources);
+	}
+	if (recipient->kind == RECIPIENT_MAILBOX) {
+		return route_to_mailboxes(view, out);
+	}
+	if (found->by == FOUND_ENCAPSULATED && lookup_inner(address, &inner) == CX_OK) {
+		return route_by_space(view, &inner, out, sources);
+	}
+	return route_in_domain(view, address, domain, out, sources);
+}
+
+enum status route_found(const struct view *view, const struct address *address,
+    const struct found *found, struct buf *out, uint32_t *sources)
+{
+	struct span name = { address->domain, address->domain_len };
+	struct domain domain;
+	struct record_id id;
+	enum status status;
+
+	if (!address_is_smtp(address)) {
+		return route_by_space(view, address, out, sources);
+	}
+	if (span_is_empty(name)) {
+		return CX_NOTFOUND;
+	}
+	status = find_domain(view, name, &domain, &id);
+	if (status == CX_NOTFOUND) {
+		return route_by_space(view, address, out, sources);
+	}
+	if (status != CX_OK) {
+		return status;
+	}
+	lookup_note_source(view, id.source, sources);
+	return found != NULL ? route_object(view, address, found, &domain, out, sources)
+			     : route_unknown(view, address, &domain, out, sources);
+}
+
+enum status route(const struct view *view, const struct address *address, struct buf *out,
+    uint32_t *sources)
+{
+	struct domain domain;
+	struct record_id id;
+	struct found found;
+	enum status status = CX_NOTFOUND;
+
+	if (address_is_smtp(address)) {
+		status = find_domain(view,
+		    (struct span){ address->domain, address->domain_len }, &domain, &id);
+	}
+	if (status == CX_OK) {
+		status = lookup_address(view, address, &found, sources);
+	}
+	if (status == CX_OK) {
+		return route_found(view, address, &found, out, sources);
+	}
+	/* What does not decode is nobody's, as what nobody has. */
+	if (status == CX_NOTFOUND || status == CX_EINVAL) {
+		return route_found(view, address, NULL, out, sources);
+	}
+	return status;
+}
