@@ -19,6 +19,7 @@
  */
 struct event_base;
 struct source;
+struct store_writer;
 
 struct source_ops {
 	const char *name; /* "ldif", "ldap" */
@@ -58,6 +59,11 @@ enum status source_map(struct source *, struct batch *, const uint8_t uuid[16],
 void source_skipped(struct source *, struct span dn, const char *why);
 /* Sets last_error, counts, logs (escaped). */
 void source_error(struct source *, const char *fmt, ...) CX_PRINTF(2, 3);
+/*
+ * The replica's writer, for looking at what a batch is about to change (follow.c): in a transaction
+ * of its own that is aborted. Nothing else writes but apply.c.
+ */
+struct store_writer *source_store(struct source *);
 /* The stored cookie; empty when there is none or the request changed (confhash). */
 enum status source_cookie(struct source *, struct buf *out);
 
