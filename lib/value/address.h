@@ -34,8 +34,7 @@ struct address {
 	 * The same in the form in which it is compared. SMTP: NFC, lower case
 	 * code point by code point (simple mapping), NFC again. MS and every
 	 * other type: lower case likewise. X400: attributes "name=value" lower
-	 * case, blanks trimmed, sorted, joined by ";" ("admd" is a, "prmd" p,
-	 * "ou" ou1; the slash form /c=us/a= / is read too, "$/" is a slash).
+	 * case, blanks trimmed, sorted, joined by ";" (see x400.h).
 	 */
 	size_t folded_len;
 	char folded[3 * ADDRESS_VALUE_MAX + 1];
@@ -60,9 +59,10 @@ struct key {
 
 /*
  * Parsers. CX_OK; CX_EINVAL: not an address (also: empty label in the domain,
- * two trailing dots, bad UTF-8, a domain that IDNA refuses, NUL); CX_ETOOLONG:
- * over a limit above. An SMTP address with an empty local part but a domain
- * ("@acme.example"), and "" itself, are CX_EINVAL. `out` is undefined then.
+ * two trailing dots, bad UTF-8, a domain that IDNA or Postfix refuses, as
+ * 192.0.2.1 without brackets; NUL, CR, LF); CX_ETOOLONG: over a limit above;
+ * CX_ENOMEM, beyond ASCII only. An SMTP address with an empty local part but a
+ * domain ("@acme.example"), and "" itself, are CX_EINVAL. `out` is undefined then.
  */
 
 /*
