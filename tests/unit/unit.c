@@ -151,6 +151,7 @@ const char *unit_status_name(enum status status)
 	case CX_EFORMAT: return "CX_EFORMAT";
 	case CX_ECONF: return "CX_ECONF";
 	case CX_EIO: return "CX_EIO";
+	case CX_EEXIST: return "CX_EEXIST";
 	}
 	return "unknown status";
 }
