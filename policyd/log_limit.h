@@ -1,0 +1,26 @@
+#ifndef CX_LOG_LIMIT_H
+#define CX_LOG_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Keeps what a client can cause again and again from filling the log: at most `burst` lines
+ * in each window, and the number of those that were left out. One thread.
+ */
+#define LOG_LIMIT_WINDOW_MS 10000
+
+struct log_limit {
+	int64_t window_start_ms;
+	unsigned lines;
+	unsigned long dropped;
+};
+
+/*
+ * Whether a line may be written now. *dropped is how many were left out since the last
+ * one that could be (0 when the answer is false).
+ */
+bool log_limit_allow(struct log_limit *, unsigned burst, int64_t now_ms,
+    unsigned long *dropped);
+
+#endif
