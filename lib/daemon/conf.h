@@ -11,9 +11,13 @@
 
 /*
  * coexist.conf (SPEC section 11), read by every program and checked whole by each.
- * The only file that knows libconfuse is conf.c; what comes out is immutable and
- * counted: conf_ref() for each holder, conf_unref() when done. Times are milliseconds
- * unless the name says otherwise. Strings are never NULL: "" where nothing is set.
+ * What comes out is immutable and counted: conf_ref() for each holder, conf_unref() when
+ * done. Times are milliseconds unless the name says otherwise. Strings are never NULL: ""
+ * where nothing is set. Paths are absolute: relative ones start at the file's folder.
+ *
+ * Behind it: conf_options.c has every key as a row, conf_check.c and conf_value.c judge values,
+ * conf_text.c and conf_read.c (the only one that knows libconfuse) read the text,
+ * conf_rules.c judges keys together.
  */
 #define CONF_DEFAULT_PATH SYSCONFDIR "/coexist/coexist.conf"
 
@@ -120,6 +124,12 @@ struct conf {
  * domain are wrong too; a file with no directory is). No file is opened but `path`.
  */
 enum status conf_load(const char *path, struct conf **out, struct errbuf *);
+/*
+ * The same for a text in memory, which is changed: `name` is what messages call it, `path`
+ * (absolute) where it would lie.
+ */
+enum status conf_parse(const char *name, const char *path, char *text, size_t len,
+    struct conf **out, struct errbuf *);
 struct conf *conf_ref(struct conf *);
 void conf_unref(struct conf *); /* NULL is fine; any thread */
 

@@ -1,0 +1,88 @@
+#include "config.h"
+
+#include <string.h>
+
+#include "daemon/conf_options.h"
+
+/* How many letters a key may be off to be taken for a slip. */
+#define SLIP_MAX 3
+#define KEY_MAX	 64
+
+const struct option *section_find(enum section_id section, const char *name)
+{
+	const struct section *s = &conf_sections[section];
+
+	for (size_t i = 0; i < s->option_count; i++) {
+		if (strcmp(s->options[i].name, name) == 0) {
+			return &s->options[i];
+		}
+	}
+	return NULL;
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+	size_t ab = a < b ? a : b;
+
+	return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[KEY_MAX + 1], b_len = strlen(b);
+
+	if (strlen(a) > KEY_MAX || b_len > KEY_MAX) {
+		return KEY_MAX;
+	}
+	for (size_t j = 0; j <= b_len; j++) {
+		row[j] = j;
+	}
+	for (size_t i = 0; a[i] != '\0'; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i + 1;
+		for (size_t j = 0; j < b_len; j++) {
+			size_t above = row[j + 1];
+
+			row[j + 1] =
+			    min3(above + 1, row[j] + 1, diagonal + (a[i] != b[j]));
+			diagonal = above;
+		}
+	}
+	return row[b_len];
+}
+
+const char *section_nearest(enum section_id section, const char *name)
+{
+	const struct section *s = &conf_sections[section];
+	size_t best = strlen(name) / 2 < SLIP_MAX ? strlen(name) / 2 : SLIP_MAX;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < s->option_count; i++) {
+		size_t d = distance(name, s->options[i].name);
+
+		if (d <= best) {
+			best = d - (d > 0);
+			found = s->options[i].name;
+		}
+	}
+	for (int i = SECTION_TOP + 1; i < SECTION_COUNT; i++) {
+		if (conf_sections[i].parent == section &&
+		    distance(name, conf_sections[i].name) <= best) {
+			return conf_sections[i].name;
+		}
+	}
+	return found;
+}
+
+const char *section_home(const char *name)
+{
+	for (int i = 0; i < SECTION_COUNT; i++) {
+		if (section_find((enum section_id)i, name) != NULL) {
+			return i == SECTION_TOP ? "the top level"
+						: conf_sections[i].name;
+		}
+	}
+	return NULL;
+}

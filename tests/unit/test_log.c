@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "unit.h"
+
+static char taken[8192];
+static enum log_level taken_level;
+static int taken_count;
+
+static void take(enum log_level level, const char *line)
+{
+	taken_level = level;
+	taken_count++;
+	snprintf(taken, sizeof(taken), "%s", line);
+}
+
+static void setup(void)
+{
+	taken_count = 0;
+	taken[0] = '\0';
+	log_set_sink(take);
+	log_set_level(LOG_LEVEL_INFO);
+}
+
+static void teardown(void)
+{
+	log_set_sink(NULL);
+	log_set_level(LOG_LEVEL_INFO);
+}
+
+START_TEST(drops_what_is_above_the_level)
+{
+	log_debug("no");
+	ck_assert_int_eq(taken_count, 0);
+	ck_assert(!log_is_enabled(LOG_LEVEL_DEBUG));
+	log_set_level(LOG_LEVEL_DEBUG);
+	log_debug("yes %d", 1);
+	ck_assert_str_eq(taken, "yes 1");
+	ck_assert_int_eq(taken_level, LOG_LEVEL_DEBUG);
+	log_set_level(LOG_LEVEL_ERROR);
+	log_warnx("no");
+	ck_assert_int_eq(taken_count, 1);
+	log_error("still");
+	ck_assert_str_eq(taken, "still");
+}
+END_TEST
+
+START_TEST(adds_the_reason_and_keeps_errno)
+{
+	errno = ENOENT;
+	log_warn("cannot open '%s'", "x");
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_str_eq(taken, "cannot open 'x': No such file or directory");
+	ck_assert_int_eq(taken_level, LOG_LEVEL_WARNING);
+	log_warnx("plain");
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_str_eq(taken, "plain");
+}
+END_TEST
+
+START_TEST(one_event_stays_one_line)
+{
+	log_info("a\nb\x1b[2Jc\x7f");
+	ck_assert_str_eq(taken, "a?b?[2Jc?");
+}
+END_TEST
+
+START_TEST(marks_a_line_that_it_cut)
+{
+	const char *text = unit_repeat('x', 6000);
+
+	log_info("%s", text);
+	ck_assert_uint_lt(strlen(taken), 6000);
+	ck_assert_str_eq(taken + strlen(taken) - 4, "x...");
+	errno = EACCES;
+	log_warn("%s", text);
+	ck_assert_str_eq(taken + strlen(taken) - 4, "x...");
+}
+END_TEST
+
+/* What is written to standard error, as a string to free(). */
+static char *written(const char *journal_stream)
+{
+	char path[] = "/tmp/coexist-log-XXXXXX", stream[64];
+	int saved = dup(STDERR_FILENO), fd = mkstemp(path);
+	char *text = calloc(1, 1024);
+	struct stat st;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	dup2(fd, STDERR_FILENO);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+	    (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", journal_stream != NULL ? journal_stream : stream, 1);
+	log_set_sink(NULL);
+	log_open("coexist-test");
+	log_info("up");
+	log_warnx("odd");
+	log_error("bad");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	unsetenv("JOURNAL_STREAM");
+	log_open("coexist-test");
+	ck_assert_int_ge(pread(fd, text, 1023, 0), 0);
+	close(fd);
+	unlink(path);
+	return text;
+}
+
+START_TEST(writes_priorities_to_the_journal)
+{
+	char *text = written(NULL);
+
+	ck_assert_str_eq(text, "<6>up\n<4>warning: odd\n<3>error: bad\n");
+	free(text);
+}
+END_TEST
+
+START_TEST(names_itself_where_standard_error_is_not_the_journal)
+{
+	static const char *const streams[] = { "1:1", "", "x", "1:1:1" };
+	char *text = written(streams[_i]);
+
+	ck_assert_str_eq(text,
+	    "coexist-test: up\ncoexist-test: warning: odd\ncoexist-test: error: bad\n");
+	free(text);
+}
+END_TEST
+
+Suite *unit_suite(void)
+{
+	Suite *suite = suite_create("log");
+	TCase *tc = tcase_create("log");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, drops_what_is_above_the_level);
+	tcase_add_test(tc, adds_the_reason_and_keeps_errno);
+	tcase_add_test(tc, one_event_stays_one_line);
+	tcase_add_test(tc, marks_a_line_that_it_cut);
+	tcase_add_test(tc, writes_priorities_to_the_journal);
+	tcase_add_loop_test(tc, names_itself_where_standard_error_is_not_the_journal, 0,
+	    4);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
