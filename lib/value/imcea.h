@@ -21,7 +21,7 @@ enum status imcea_decode(const struct address *outer, struct address *inner);
 /*
  * Encapsulates an address of another type under `domain`; prefix and type in
  * capitals. CX_ETOOLONG when the local part would be over ADDRESS_LOCAL_MAX;
- * CX_EINVAL for an SMTP address.
+ * CX_EINVAL for an SMTP address and for a type with "-", which ends a type.
  */
 enum status imcea_encode(const struct address *inner, struct span domain,
     struct address *outer);
