@@ -14,11 +14,14 @@
  * case, blanks trimmed and runs of them collapsed, the parts of a multi-valued
  * RDN sorted, escapes as libldap writes them. Over ADDRESS_KEY_TEXT_MAX bytes: "dn#" and
  * the SHA-256 in hexadecimal; else "dn:" and the text.
- * CX_EINVAL: not a DN. CX_ETOOLONG: over 8192 bytes. CX_ENOMEM.
+ * CX_EINVAL: not a DN, or the empty one. CX_ETOOLONG: over 8192 bytes. CX_ENOMEM.
  */
 enum status dn_key(struct span dn, struct key *out);
 
-/* The value of the first RDN ("siteb" of cn=SiteB,ou=servers,...), as written. */
+/*
+ * Appends the value of the first RDN without its escapes, in the case in which it
+ * is written ("SiteB" of cn=SiteB,ou=servers,...). Errors as above.
+ */
 enum status dn_rdn_value(struct span dn, struct buf *out);
 
 #endif

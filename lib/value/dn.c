@@ -1,0 +1,251 @@
+#include "config.h"
+
+#include "value/dn.h"
+
+#include <ldap.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/address_key.h"
+#include "value/utf8.h"
+
+#define DN_MAX_LEN 8192
+
+/* Types by the name under which they are compared. RFC 4519, 4524 and 2798. */
+static const struct {
+	const char *name, *canonical;
+} type_names[] = {
+	{ "2.5.4.3", "cn" },
+	{ "commonname", "cn" },
+	{ "2.5.4.4", "sn" },
+	{ "surname", "sn" },
+	{ "2.5.4.5", "serialnumber" },
+	{ "2.5.4.6", "c" },
+	{ "countryname", "c" },
+	{ "2.5.4.7", "l" },
+	{ "localityname", "l" },
+	{ "2.5.4.8", "st" },
+	{ "stateorprovincename", "st" },
+	{ "2.5.4.9", "street" },
+	{ "streetaddress", "street" },
+	{ "2.5.4.10", "o" },
+	{ "organizationname", "o" },
+	{ "2.5.4.11", "ou" },
+	{ "organizationalunitname", "ou" },
+	{ "2.5.4.12", "title" },
+	{ "2.5.4.42", "givenname" },
+	{ "gn", "givenname" },
+	{ "2.5.4.46", "dnqualifier" },
+	{ "0.9.2342.19200300.100.1.1", "uid" },
+	{ "userid", "uid" },
+	{ "0.9.2342.19200300.100.1.3", "mail" },
+	{ "rfc822mailbox", "mail" },
+	{ "0.9.2342.19200300.100.1.25", "dc" },
+	{ "domaincomponent", "dc" },
+	{ "0.9.2342.19200300.100.1.37", "associateddomain" },
+};
+
+/* The parsed name; *out is to be freed by ldap_dnfree(). */
+static enum status parse(struct span text, LDAPDN *out)
+{
+	struct berval value;
+	char *copy;
+	int result;
+
+	if (text.len > DN_MAX_LEN) {
+		return CX_ETOOLONG;
+	}
+	if (text.len == 0 || memchr(text.ptr, '\0', text.len) != NULL) {
+		return CX_EINVAL;
+	}
+	copy = malloc(text.len + 1);
+	if (copy == NULL) {
+		return CX_ENOMEM;
+	}
+	memcpy(copy, text.ptr, text.len);
+	copy[text.len] = '\0';
+	value = (struct berval){ text.len, copy };
+	*out = NULL;
+	result = ldap_bv2dn(&value, out, LDAP_DN_FORMAT_LDAP);
+	free(copy);
+	if (result == LDAP_NO_MEMORY) {
+		return CX_ENOMEM;
+	}
+	/* Blanks alone are the empty name, which is that of no entry. */
+	if (result == LDAP_SUCCESS && *out != NULL && (*out)[0] != NULL) {
+		return CX_OK;
+	}
+	ldap_dnfree(*out);
+	return CX_EINVAL;
+}
+
+static void add_type(struct buf *out, struct berval type)
+{
+	struct span name = { type.bv_val, type.bv_len };
+	size_t start = out->len;
+
+	for (size_t i = 0; i < sizeof(type_names) / sizeof(type_names[0]); i++) {
+		if (span_equal_case(name, span_of(type_names[i].name))) {
+			buf_add_text(out, type_names[i].canonical);
+			return;
+		}
+	}
+	buf_add_span(out, name);
+	for (size_t i = start; i < out->len; i++) {
+		char c = out->data[i];
+
+		out->data[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+}
+
+/* Without blanks at the ends, one for each run of them within. */
+static void add_collapsed(struct buf *out, struct span text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		bool is_repeated = text.ptr[i] == ' ' && (i == 0 || text.ptr[i - 1] == ' ');
+
+		if (!is_repeated) {
+			buf_add_char(out, text.ptr[i]);
+		}
+	}
+	if (text.len > 0 && text.ptr[text.len - 1] == ' ' && out->len > 0 &&
+	    out->data[out->len - 1] == ' ') {
+		out->data[--out->len] = '\0';
+	}
+}
+
+/* A binary value, or one that is not UTF-8, is compared byte by byte. */
+static enum status add_value(struct buf *out, const LDAPAVA *ava)
+{
+	struct span value = { ava->la_value.bv_val, ava->la_value.bv_len };
+	struct buf folded;
+	enum status status;
+
+	if ((ava->la_flags & LDAP_AVA_BINARY) != 0) {
+		buf_add_span(out, value);
+		return CX_OK;
+	}
+	buf_init(&folded);
+	status = utf8_fold_compatible(value, &folded);
+	if (status == CX_OK && folded.failed) {
+		status = CX_ENOMEM;
+	}
+	if (status == CX_OK) {
+		add_collapsed(out, buf_span(&folded));
+	} else if (status == CX_EINVAL) {
+		buf_add_span(out, value);
+		status = CX_OK;
+	}
+	buf_release(&folded);
+	return status;
+}
+
+/* One attribute and value in canonical form, printed by libldap for its escapes. */
+static enum status print_ava(const LDAPAVA *ava, char **out)
+{
+	struct buf type, value;
+	enum status status;
+
+	buf_init(&type);
+	buf_init(&value);
+	add_type(&type, ava->la_attr);
+	status = add_value(&value, ava);
+	if (type.failed || value.failed) {
+		status = CX_ENOMEM;
+	}
+	if (status == CX_OK) {
+		LDAPAVA canonical = { .la_attr = { type.len, type.data },
+			.la_value = { value.len, value.data },
+			.la_flags = ava->la_flags };
+		LDAPAVA *avas[] = { &canonical, NULL };
+
+		switch (ldap_rdn2str(avas, out, LDAP_DN_FORMAT_LDAPV3)) {
+		case LDAP_SUCCESS: break;
+		case LDAP_NO_MEMORY: status = CX_ENOMEM; break;
+		default: status = CX_EINVAL; break;
+		}
+	}
+	buf_release(&value);
+	buf_release(&type);
+	return status;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	char *const *first = a, *const *second = b;
+
+	return strcmp(*first, *second);
+}
+
+static enum status add_rdn(struct buf *out, LDAPRDN rdn)
+{
+	size_t count = 0, done = 0;
+	char **texts;
+	enum status status = CX_OK;
+
+	while (rdn[count] != NULL) {
+		count++;
+	}
+	texts = calloc(count, sizeof(*texts));
+	if (texts == NULL) {
+		return CX_ENOMEM;
+	}
+	while (status == CX_OK && done < count) {
+		status = print_ava(rdn[done], &texts[done]);
+		done += status == CX_OK;
+	}
+	if (status == CX_OK) {
+		qsort(texts, count, sizeof(*texts), compare_texts);
+	}
+	for (size_t i = 0; i < done; i++) {
+		if (i > 0) {
+			buf_add_char(out, '+');
+		}
+		buf_add_text(out, texts[i]);
+		ldap_memfree(texts[i]);
+	}
+	free(texts);
+	return status;
+}
+
+enum status dn_key(struct span dn, struct key *out)
+{
+	LDAPDN parsed;
+	struct buf text;
+	enum status status = parse(dn, &parsed);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	buf_init(&text);
+	for (size_t i = 0; status == CX_OK && parsed[i] != NULL; i++) {
+		if (i > 0) {
+			buf_add_char(&text, ',');
+		}
+		status = add_rdn(&text, parsed[i]);
+	}
+	if (status == CX_OK && text.failed) {
+		status = CX_ENOMEM;
+	}
+	if (status == CX_OK) {
+		struct span part = buf_span(&text);
+
+		key_of_parts("dn", &part, 1, out);
+	}
+	buf_release(&text);
+	ldap_dnfree(parsed);
+	return status;
+}
+
+enum status dn_rdn_value(struct span dn, struct buf *out)
+{
+	LDAPDN parsed;
+	enum status status = parse(dn, &parsed);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	buf_add(out, parsed[0][0]->la_value.bv_val, parsed[0][0]->la_value.bv_len);
+	ldap_dnfree(parsed);
+	return CX_OK;
+}
