@@ -1,0 +1,50 @@
+"""Fixtures of the integration tests; what they are made of lies in tests/support."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+
+from support.site import Site  # noqa: E402
+from support.slapd import Slapd  # noqa: E402
+
+
+@pytest.fixture
+def folder():
+    """A short path (unix sockets), gone afterwards."""
+    path = tempfile.mkdtemp(prefix="cx-")
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(params=["slapd.conf", "cn=config"])
+def slapd(request, folder):
+    server = Slapd(f"{folder}/slapd", request.param)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_site():
+    """make_site(...) -> a started Site; closed, and its logs judged, afterwards."""
+    sites = []
+
+    def make(start=True, **options):
+        site = Site(**options)
+        sites.append(site)
+        return site.start() if start else site
+
+    yield make
+    failures = []
+    for site in reversed(sites):
+        try:
+            site.close()
+        except Exception as error:  # pylint: disable=broad-except
+            failures.append(error)
+    if failures:
+        raise failures[0]

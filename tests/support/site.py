@@ -1,0 +1,188 @@
+"""A whole site: directory, replica, daemons, Postfix, sinks."""
+
+import os
+import shutil
+import tempfile
+
+from .daemons import Daemon, coexistctl, resolve
+from .ledger import Ledger
+from .postfix import Postfix, coexist_settings
+from .sink import Sink
+from .slapd import BASE_LDIF, Slapd
+from .wait import run, wait_for
+
+DAEMONS = ("coexist-syncd", "coexist-policyd", "coexist-milter")
+
+
+class Site:
+    """
+    source "ldap": a private slapd, seeded with `ldif`; "ldif": a file, see write_ldif().
+    Sinks: "mailboxes" (LMTP; mailbox_transport) and "outside" (what is not ours), and those
+    of add_sink(), which must exist before `ldif` can name their next hops: ldif may be a
+    function that takes the site. Nothing runs before start().
+    """
+
+    def __init__(self, source="ldap", ldif="", settings=None, options="", sections="",
+                 chroot=False, hosts=None, slapd_style="slapd.conf", sinks=(), name="gw",
+                 directory="", services=(), policyd="", milter=""):
+        self.folder = tempfile.mkdtemp(prefix="cx-")
+        os.chmod(self.folder, 0o755)
+        self.source = source
+        self.name = name
+        self.conf = f"{self.folder}/coexist.conf"
+        self.ldif_path = f"{self.folder}/directory.ldif"
+        self.sinks = {}
+        self.slapd = None
+        self.postfix = None
+        self._closing = []
+        self.add_sink("mailboxes", lmtp=True)
+        self.add_sink("outside")
+        for sink in sinks:
+            self.add_sink(sink)
+        try:
+            self._build(source, ldif, settings, options, sections, chroot, hosts, slapd_style,
+                        directory, services, policyd, milter)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, source, ldif, settings, options, sections, chroot, hosts, slapd_style,
+               directory, services, policyd, milter):
+        outside = self.sinks["outside"]
+        self.postfix = Postfix(
+            f"{self.folder}/postfix", self.name, f"[127.0.0.1]:{outside.port}",
+            {**coexist_settings(), **(settings or {})}, services, chroot, hosts)
+        self._closing.append(self.postfix.close)
+        if callable(ldif):
+            ldif = ldif(self)
+        if source == "ldap":
+            self.slapd = Slapd(f"{self.folder}/slapd", slapd_style)
+            self._closing.append(self.slapd.close)
+            if ldif:
+                self.slapd.add(ldif)
+        elif ldif:
+            self.write_ldif(ldif)
+        self._write_conf(options, sections, directory, policyd, milter)
+        self.syncd, self.policyd, self.milter = self.daemons = [
+            Daemon(name, self.conf, self.folder) for name in DAEMONS]
+        self._closing += [d.close for d in self.daemons]
+
+    def add_sink(self, name, **options):
+        sink = Sink(name, **options)
+        self.sinks[name] = sink
+        self._closing.insert(0, sink.close)
+        return sink
+
+    def write_ldif(self, text):
+        """Replaces the file at once, as an administrator's script should."""
+        with open(self.ldif_path + ".new", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.rename(self.ldif_path + ".new", self.ldif_path)
+
+    def _write_conf(self, options, sections, directory, policyd, milter):
+        os.makedirs(f"{self.folder}/replica")
+        for name, text in (("secret", "0123456789abcdef0123456789abcdef\n"),
+                           ("ldap.secret", "service secret\n")):
+            with open(f"{self.folder}/{name}", "w", encoding="ascii") as out:
+                out.write(text)
+            os.chmod(f"{self.folder}/{name}", 0o600)
+        if self.source == "ldap":
+            directory = f"""
+  uri = "{self.slapd.uri}"
+  starttls = false
+  base = "{self.slapd.suffix}"
+  bind_dn = "{self.slapd.service_dn}"
+  bind_password_file = "{self.folder}/ldap.secret"
+  {directory}"""
+        else:
+            directory = f"""
+  ldif = "{self.ldif_path}"
+  {directory}"""
+        sockets = f"unix:{self.postfix.queue}/coexist"
+        with open(self.conf, "w", encoding="utf-8") as out:
+            out.write(f"""\
+organization = "acme"
+replica = "{self.folder}/replica"
+secret_file = "{self.folder}/secret"
+user = ""
+{options}
+directory "corp" {{{directory}
+}}
+syncd {{
+  control = "unix:{self.folder}/syncd.sock"
+}}
+milter {{
+  listen = "{sockets}/milter"
+  {milter}
+}}
+policyd {{
+  policy_listen = {{"{sockets}/policy"}}
+  map_listen = {{"{sockets}/map"}}
+  mailbox_transport = "{self.sinks['mailboxes'].hop}"
+  {policyd}
+}}
+{sections}
+log {{ level = "debug" }}
+""")
+
+    def start(self):
+        """All of it, until the first decision can be made."""
+        self.syncd.start()
+        self.wait_loaded()
+        self.policyd.start()
+        self.milter.start()
+        self.postfix.start()
+        return self
+
+    def wait_loaded(self):
+        """Until syncd has published a first load."""
+        wait_for(lambda: coexistctl(self.conf, "dump").returncode == 0
+                 and coexistctl(self.conf, "dump").stdout,
+                 lambda: f"the first load:\n{self.syncd.log_text()[-4000:]}")
+
+    def connect(self, **options):
+        return self.postfix.connect(**options)
+
+    def resolve(self, address, *arguments):
+        return resolve(self.conf, address, *arguments)
+
+    def ctl(self, *arguments, **options):
+        return coexistctl(self.conf, *arguments, **options)
+
+    def ledger(self, *others):
+        """A ledger over this site, and others that share its mail."""
+        sinks = dict(self.sinks)
+        for other in others:
+            sinks.update({f"{other.name}.{n}": s for n, s in other.sinks.items()})
+        return Ledger(sinks, [self.postfix, *(o.postfix for o in others)])
+
+    def rcpt_status(self, address, sender="probe@outside.example", **options):
+        """"250 2.1.5", "550 5.1.1", ...: what one RCPT in a connection of its own gets."""
+        with self.connect(**options) as client:
+            reply = client.mail(sender)
+            assert reply.ok, reply
+            return client.rcpt(address).status
+
+    def wait_rcpt(self, address, status, **options):
+        """Until RCPT gets that status."""
+        wait_for(lambda: self.rcpt_status(address, **options) == status,
+                 lambda: f"{address} to get {status}; it gets "
+                 f"{self.rcpt_status(address, **options)}")
+
+    def close(self):
+        """Stops everything; raises what the stops and the logs have to say."""
+        failures = []
+        for close in reversed(self._closing):
+            try:
+                close()
+            except Exception as error:  # pylint: disable=broad-except
+                failures.append(error)
+        if self.postfix and (complaints := self.postfix.complaints()):
+            failures.append(AssertionError("\n".join(complaints)))
+        if not failures and "COEXIST_KEEP" not in os.environ:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if failures:
+            raise failures[0]
+
+
+__all__ = ["BASE_LDIF", "Site", "run"]
