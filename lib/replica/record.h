@@ -11,7 +11,7 @@
 #include "value/status.h"
 
 /*
- * The stored form of one directory entry: a version, a kind, then fields
+ * The stored form of one directory entry: a version, a kind, the tag of the last field, then fields
  * (tag, 32-bit little-endian length, bytes) in ascending order of tag, values of one tag
  * in the order in which they count (proxies and members: sorted by their bytes,
  * so that the order in which a server sends values makes no difference).
@@ -83,14 +83,21 @@ struct record {
 };
 
 enum status record_open(struct span stored, struct record *out);
-/* The values of a tag; none: an empty sequence. */
+/*
+ * The values of a tag; none: an empty sequence. `rest` is where they would be, so that a
+ * decoder that asks for tags in their order walks the record once.
+ */
 struct values record_values(const struct record *, enum record_tag);
 /* The first value of a tag; none: an empty span. */
 struct span record_first(const struct record *, enum record_tag);
 uint32_t record_flags(const struct record *);
 
+/* Empties the buf and starts a record in it. */
 void record_begin(struct buf *, enum record_kind);
-/* `buf->failed` tells of lack of memory; a tag out of order is a bug (assert). */
+/*
+ * `buf->failed` tells of lack of memory, or of a value over RECORD_VALUE_MAX; a tag out
+ * of order is a bug (assert).
+ */
 void record_put(struct buf *, enum record_tag, struct span value);
 void record_put_flags(struct buf *, uint32_t flags);
 void record_put_byte(struct buf *, enum record_tag, uint8_t value);

@@ -1,0 +1,44 @@
+#include "config.h"
+
+#include "make_record.h"
+
+#include <stdarg.h>
+
+#include "unit.h"
+
+struct span make_record(struct buf *buf, enum record_kind kind, uint32_t flags, ...)
+{
+	bool has_flags = false;
+	va_list args;
+	int tag;
+
+	va_start(args, flags);
+	record_begin(buf, kind);
+	while ((tag = va_arg(args, int)) != 0) {
+		const char *text = va_arg(args, const char *);
+
+		if (tag > TAG_FLAGS && !has_flags) {
+			record_put_flags(buf, flags);
+			has_flags = true;
+		}
+		if (tag == TAG_DOMAIN_TYPE || tag == TAG_UNKNOWN) {
+			record_put_byte(buf, (enum record_tag)tag,
+			    (uint8_t)(text[0] - '0'));
+		} else {
+			record_put(buf, (enum record_tag)tag, span_of(text));
+		}
+	}
+	va_end(args);
+	ck_assert(!buf->failed);
+	return buf_span(buf);
+}
+
+struct record_id make_id(unsigned source, unsigned number)
+{
+	struct record_id id = { .source = (uint8_t)source };
+
+	for (int i = 0; i < 4; i++) {
+		id.uuid[i] = (uint8_t)(number >> (24 - 8 * i));
+	}
+	return id;
+}
