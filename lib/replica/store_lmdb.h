@@ -1,0 +1,183 @@
+#ifndef CX_STORE_LMDB_H
+#define CX_STORE_LMDB_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "replica/index.h"
+#include "replica/store.h"
+#include "replica/store_write.h"
+
+/*
+ * What the reading and the writing side of the replica share; private to the files
+ * store*.c, the only ones that know LMDB.
+ *
+ *   store_env.c    an open replica file, shared by all who use it in this process
+ *   store_head.c   what is kept about the replica as a whole: sources, generation
+ *   store.c        readers: following `current`, beginning and ending snapshots
+ *   store_lookup.c readers: look-ups in a snapshot
+ *   store_file.c   the writer's files: making, publishing, removing
+ *   store_write.c  the writer's transactions
+ */
+
+/* Named databases: one for each index, in order of enum index_kind, and these. */
+enum store_db {
+	DB_REC = INDEX_COUNT, /* id -> record */
+	DB_SHAPE,             /* shape of address spaces -> number of spaces, 32 bits */
+	DB_META,
+	DB_COUNT
+};
+
+/* Keys of DB_META that are the store's own. */
+#define META_FORMAT "format" /* 32 bits, little-endian; read before anything else */
+#define META_HEAD   "head"
+#define META_COUNTS "counts"
+
+#define STORE_CURRENT "current"
+
+/*
+ * Address space set aside for the file, not disk; it doubles when half full. 16 GiB is
+ * some 10 million entries.
+ */
+#define STORE_MAP_SIZE \
+ ((size_t)(sizeof(void *) > 4 ? (size_t)1 << 34 : (size_t)1 << 28))
+#define STORE_MAX_READERS 512
+
+/* --- store_env.c ------------------------------------------------------------------ */
+
+/*
+ * An open replica file. LMDB loses its locks, and with them its consistency, when a
+ * process opens one file twice; so all readers and the writer of a process share
+ * one, found by device and inode in a list. It is closed when the last user has
+ * released it and the last snapshot has ended.
+ */
+struct store_env {
+	struct store_env *next;
+	dev_t device;
+	ino_t inode;
+	pid_t pid;
+	bool is_writable;
+
+	MDB_env *mdb;
+	MDB_dbi dbi[DB_COUNT];
+
+	pthread_mutex_t lock; /* for what follows */
+	pthread_cond_t changed;
+	unsigned refs;          /* changed under the list's lock too */
+	unsigned active;        /* snapshots in use */
+	bool is_held;           /* nobody may begin a snapshot now */
+	bool is_closed;         /* closed under its users: acquire it again */
+	struct snapshot *spare; /* snapshots at rest, for any thread */
+	unsigned spare_count;
+};
+
+enum env_mode {
+	ENV_READ,
+	ENV_WRITE,  /* a replica that is there */
+	ENV_CREATE, /* an empty file: makes the databases */
+};
+
+/*
+ * CX_OK; CX_NOTFOUND: no such file; CX_EFORMAT: not a replica of STORE_FORMAT;
+ * CX_ECONF: readers' locks are off here; CX_ETEMP, CX_EIO, CX_ENOMEM.
+ */
+enum status env_acquire(const char *path, enum env_mode, size_t map_size,
+    struct store_env **out, struct errbuf *);
+void env_release(struct store_env *);
+
+/* Keeps others from beginning snapshots and waits until none is in use; false: it won't. */
+bool env_hold(struct store_env *);
+void env_resume(struct store_env *);
+
+/* A transaction of the writer's may double the map when it is over half full. */
+enum status env_make_room(struct store_env *, bool is_full, struct errbuf *);
+
+/* A snapshot of this file. CX_NOTFOUND: it was closed under us, acquire it again. */
+enum status env_snapshot(struct store_env *, struct snapshot **out, struct errbuf *);
+
+void env_snapshot_end(struct snapshot *);
+
+/* The one place where LMDB's results become ours; `err` may be NULL. */
+enum status lmdb_status(int rc, struct errbuf *err, const char *what);
+
+static inline MDB_val val_of(struct span s)
+{
+	return (MDB_val){ s.len, (void *)(uintptr_t)s.ptr };
+}
+
+static inline struct span span_of_val(MDB_val v)
+{
+	return (struct span){ v.mv_data, v.mv_size };
+}
+
+/* --- store_head.c ----------------------------------------------------------------- */
+
+struct store_head {
+	uint64_t generation;
+	size_t source_count;
+	struct source_info sources[STORE_SOURCES_MAX];
+};
+
+/* Longest stored form. */
+#define HEAD_SIZE_MAX \
+ (9 + STORE_SOURCES_MAX * (11 + sizeof(((struct source_info *)0)->name)))
+
+size_t head_encode(const struct store_head *, uint8_t out[HEAD_SIZE_MAX]);
+enum status head_decode(struct span, struct store_head *out);
+struct source_info *head_find(struct store_head *, uint8_t source);
+
+/* --- store.c, store_lookup.c ------------------------------------------------------ */
+
+struct snapshot {
+	struct store_env *env;
+	struct snapshot *next; /* while at rest */
+	MDB_txn *txn;
+	MDB_cursor *cursors[DB_COUNT]; /* opened at first use, kept */
+	uint32_t ready;                /* bit n: cursors[n] belongs to this snapshot */
+	struct store_head head;
+	uint8_t precedence[256]; /* of each source id */
+};
+
+/* What is left of a failure for readers: CX_NOTFOUND, CX_ETEMP or CX_EFORMAT. */
+enum status reader_status(enum status);
+
+/* The link `current`, read: the name of a data file. CX_NOTFOUND, CX_EFORMAT, CX_EIO. */
+#define STORE_NAME_MAX 64
+enum status store_read_current(const char *directory, char out[STORE_NAME_MAX]);
+/* "data-17.mdb" -> 17; 0: not such a name. `suffix` is what must follow the name. */
+unsigned long store_file_number(const char *name, const char *suffix);
+
+/* --- store_file.c, store_write.c -------------------------------------------------- */
+
+struct store_writer {
+	char *directory;
+	int directory_fd;
+	int lock_fd;
+	size_t map_size;
+	struct store_env *live;
+	char live_name[STORE_NAME_MAX];
+	struct store_env *build; /* NULL: none */
+	char build_name[STORE_NAME_MAX];
+
+	MDB_txn *txn;        /* NULL: none */
+	enum status failure; /* of this transaction: it cannot be committed */
+	bool is_changed;     /* records or sources */
+	bool are_counts_changed;
+	bool was_full; /* the last transaction ran out of map */
+	struct store_head head;
+	uint64_t counts[256][RECORD_CONTAINER + 1]; /* by source and kind */
+	struct index_set before, after;
+};
+
+/* As store_writer_open(), with the size of a new map. */
+enum status store_writer_open_sized(const char *directory, size_t map_size,
+    struct store_writer **out, bool *is_new, struct errbuf *);
+
+/* The file that the writer writes to. */
+static inline struct store_env *writer_env(const struct store_writer *writer)
+{
+	return writer->build ? writer->build : writer->live;
+}
+
+#endif
