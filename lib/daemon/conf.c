@@ -244,6 +244,9 @@ static enum status fill(struct holder *holder, const struct reading *reading,
 	if (status != CX_OK) {
 		return status;
 	}
+	conf->has_secret_files = reading_is_set(reading,
+	    (struct place){ .section = SECTION_TOP },
+	    section_find(SECTION_TOP, "secret_file"));
 	conf->syncd.user = own_or(conf->syncd.user, conf->user);
 	conf->milter.user = own_or(conf->milter.user, conf->user);
 	conf->policyd.user = own_or(conf->policyd.user, conf->user);

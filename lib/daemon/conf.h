@@ -107,6 +107,7 @@ struct conf {
 	const char *path;
 	const char *replica; /* directory */
 	const char *const *secret_files;
+	bool has_secret_files; /* the file names them; else that is the default */
 	const char *user; /* each section's `user` where it names none of its own */
 	struct settings settings;
 	const struct conf_directory *directories; /* in order of precedence; at least one */

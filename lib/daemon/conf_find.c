@@ -6,7 +6,7 @@
 
 /* How many letters a key may be off to be taken for a slip. */
 #define SLIP_MAX 3
-#define KEY_MAX	 64
+#define KEY_MAX  64
 
 const struct option *section_find(enum section_id section, const char *name)
 {

@@ -16,7 +16,7 @@
  */
 struct process {
 	const char *program;   /* "coexist-policyd" */
-	const char *conf_path; /* -c */
+	const char *conf_path; /* -c; absolute once it was loaded */
 	bool foreground;       /* -f */
 	bool check_only;       /* -t */
 	int ready_fd;	       /* the parent waits on it while detaching; -1 */
@@ -29,8 +29,9 @@ struct process {
 void process_arguments(struct process *, const char *program, int argc, char **argv);
 
 /*
- * Loads the configuration, prints what is wrong and exits EX_CONFIG (78); with -t also
- * checks that files it names can be read by `user`, says "FILE: ok" and exits 0.
+ * Loads the configuration, sets the level of the log, prints what is wrong and exits
+ * EX_CONFIG (78); as root, a `user` that does not exist is wrong too. With -t also checks, as
+ * that user, the files that the program reads (conf_files.h), says "FILE: ok" and exits 0.
  */
 struct conf *process_load_conf(struct process *);
 

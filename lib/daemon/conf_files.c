@@ -1,0 +1,90 @@
+#include "config.h"
+
+#include "daemon/conf_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* `key` needs `path`; "": it names none. */
+static enum status check_file(const char *key, const char *path, bool is_private,
+    struct errbuf *err)
+{
+	enum status status = CX_ECONF;
+	struct stat st;
+	int fd;
+
+	if (path[0] == '\0') {
+		return CX_OK;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		errbuf_set(err, "%s: %s (%s)", path, strerror(errno), key);
+	} else if (S_ISDIR(st.st_mode)) {
+		errbuf_set(err, "%s: a file is wanted (%s)", path, key);
+	} else if (is_private && (st.st_mode & S_IROTH) != 0) {
+		errbuf_set(err, "%s: everybody can read it, say chmod o-rwx (%s)", path,
+		    key);
+	} else {
+		status = CX_OK;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	return status;
+}
+
+static enum status check_directory(const struct conf_directory *d, struct errbuf *err)
+{
+	const struct {
+		const char *key;
+		const char *path;
+		bool is_private;
+	} files[] = {
+		{ "ldif", d->ldif, false },
+		{ "bind_password_file", d->bind_password_file, true },
+		{ "tls_ca_file", d->tls_ca_file, false },
+		{ "tls_cert_file", d->tls_cert_file, false },
+		{ "tls_key_file", d->tls_key_file, true },
+	};
+	enum status status = CX_OK;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && status == CX_OK;
+	     i++) {
+		status =
+		    check_file(files[i].key, files[i].path, files[i].is_private, err);
+	}
+	return status;
+}
+
+static enum status check_secrets(const char *const *files, struct errbuf *err)
+{
+	enum status status = CX_OK;
+
+	for (; *files != NULL && status == CX_OK; files++) {
+		status = check_file("secret_file", *files, true, err);
+	}
+	return status;
+}
+
+enum status conf_files_check(const struct conf *conf, const char *program,
+    struct errbuf *err)
+{
+	enum status status = check_file("-c", conf->path, false, err);
+
+	if (strcmp(program, "coexist-syncd") == 0) {
+		for (size_t i = 0; i < conf->directory_count && status == CX_OK; i++) {
+			status = check_directory(&conf->directories[i], err);
+		}
+		return status;
+	}
+	if (status == CX_OK && conf->has_secret_files) {
+		status = check_secrets(conf->secret_files, err);
+	}
+	if (status == CX_OK && conf->srs.enable) {
+		status = check_secrets(conf->srs.secret_files, err);
+	}
+	return status;
+}

@@ -1,0 +1,10 @@
+#ifndef CX_NOTIFY_H
+#define CX_NOTIFY_H
+
+/*
+ * The service manager, behind process.h: the only part that knows systemd. Nothing
+ * happens without NOTIFY_SOCKET, or where it was configured out.
+ */
+void notify_ready(void);
+
+#endif
