@@ -1,0 +1,287 @@
+#include "config.h"
+
+#include "milter/envelope.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* From here on it pays to look for an equal list before keeping another. */
+#define LONG_LIST 8
+
+void envelope_init(struct envelope *envelope)
+{
+	*envelope = (struct envelope){ 0 };
+	pool_init(&envelope->pool);
+	keytab_init(&envelope->by_key);
+	keytab_init(&envelope->decided);
+}
+
+void envelope_release(struct envelope *envelope)
+{
+	pool_release(&envelope->pool);
+	keytab_release(&envelope->by_key);
+	keytab_release(&envelope->decided);
+	free(envelope->recipients);
+	free(envelope->addresses);
+	envelope_init(envelope);
+}
+
+void envelope_begin(struct envelope *envelope, enum mta mta, bool is_local_submission)
+{
+	envelope_release(envelope);
+	envelope->mta = mta;
+	envelope->is_local_submission = is_local_submission;
+}
+
+/* Room for one more element in a growing array. */
+static enum status reserve(void **array, size_t *size, size_t count, size_t element)
+{
+	size_t larger = *size ? *size * 2 : 8;
+	void *memory;
+
+	if (count < *size) {
+		return CX_OK;
+	}
+	memory = reallocarray(*array, larger, element);
+	if (memory == NULL) {
+		return CX_ENOMEM;
+	}
+	*array = memory;
+	*size = larger;
+	return CX_OK;
+}
+
+static enum status intern(struct envelope *envelope, struct span key, struct span text,
+    uint32_t *index)
+{
+	void *array = envelope->addresses;
+	struct envelope_address address = { 0 };
+	enum status status;
+
+	*index = keytab_find(&envelope->by_key, key);
+	if (*index != KEYTAB_NONE) {
+		return CX_OK;
+	}
+	status = reserve(&array, &envelope->address_size, envelope->address_count,
+	    sizeof(*envelope->addresses));
+	if (status != CX_OK) {
+		return status;
+	}
+	envelope->addresses = array;
+	address.key = pool_copy(&envelope->pool, key);
+	address.text = pool_copy(&envelope->pool, text);
+	if (address.key.ptr == NULL || address.text.ptr == NULL) {
+		return CX_ENOMEM;
+	}
+	*index = (uint32_t)envelope->address_count;
+	status = keytab_add(&envelope->by_key, address.key, *index);
+	if (status == CX_OK) {
+		envelope->addresses[envelope->address_count++] = address;
+	}
+	return status;
+}
+
+/* The address of an entry; what did not parse is an address of its own. */
+static enum status intern_own(struct envelope *envelope,
+    const struct envelope_entry *entry, uint32_t *index)
+{
+	char *key;
+
+	if (entry->key.len > 0) {
+		return intern(envelope, entry->key, entry->text, index);
+	}
+	key = pool_get(&envelope->pool, entry->typed.len + 1);
+	if (key == NULL) {
+		return CX_ENOMEM;
+	}
+	key[0] = '?';
+	if (entry->typed.len > 0) {
+		memcpy(key + 1, entry->typed.ptr, entry->typed.len);
+	}
+	return intern(envelope, (struct span){ key, entry->typed.len + 1 },
+	    entry->typed, index);
+}
+
+static enum status append(struct envelope *envelope, const struct envelope_entry *entry,
+    struct envelope_recipient recipient)
+{
+	void *array = envelope->recipients;
+	struct span key = envelope->addresses[recipient.address].key;
+	uint32_t index = (uint32_t)envelope->recipient_count;
+	enum status status = reserve(&array, &envelope->recipient_size,
+	    envelope->recipient_count, sizeof(*envelope->recipients));
+
+	if (status != CX_OK) {
+		return status;
+	}
+	envelope->recipients = array;
+	recipient.typed = pool_copy(&envelope->pool, entry->typed);
+	recipient.dsn = *entry->dsn;
+	recipient.dsn.orcpt = pool_copy(&envelope->pool, entry->dsn->orcpt);
+	if (recipient.typed.ptr == NULL || recipient.dsn.orcpt.ptr == NULL) {
+		return CX_ENOMEM;
+	}
+	if (keytab_find(&envelope->decided, key) == KEYTAB_NONE) {
+		status = keytab_add(&envelope->decided, key, index);
+	}
+	if (status == CX_OK) {
+		envelope->recipients[envelope->recipient_count++] = recipient;
+	}
+	return status;
+}
+
+const struct envelope_recipient *envelope_find(const struct envelope *envelope,
+    struct span key)
+{
+	uint32_t index = keytab_find(&envelope->decided, key);
+
+	return index == KEYTAB_NONE ? NULL : &envelope->recipients[index];
+}
+
+enum status envelope_add_untouched(struct envelope *envelope,
+    const struct envelope_entry *entry)
+{
+	struct envelope_recipient recipient = { 0 };
+	enum status status = intern_own(envelope, entry, &recipient.address);
+
+	return status == CX_OK ? append(envelope, entry, recipient) : status;
+}
+
+enum status envelope_add_same(struct envelope *envelope,
+    const struct envelope_entry *entry, const struct envelope_recipient *other)
+{
+	return append(envelope, entry, *other);
+}
+
+/* How many deliveries of the resolution no other recipient of the message has. */
+static size_t count_new(const struct envelope *envelope,
+    const struct resolution *resolution)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < resolution->delivery_count; i++) {
+		uint32_t index =
+		    keytab_find(&envelope->by_key, resolution->deliveries[i].key);
+
+		if (index == KEYTAB_NONE || !envelope->addresses[index].is_target) {
+			count++;
+		}
+	}
+	return count;
+}
+
+static enum status make_paths(struct envelope *envelope, uint32_t own,
+    const struct resolution *resolution, struct envelope_path *paths)
+{
+	for (size_t i = 0; i < resolution->delivery_count; i++) {
+		const struct delivery *delivery = &resolution->deliveries[i];
+		uint32_t index = own;
+
+		if (!delivery->is_unchanged) {
+			enum status status =
+			    intern(envelope, delivery->key, delivery->address, &index);
+
+			if (status != CX_OK) {
+				return status;
+			}
+		}
+		if (!envelope->addresses[index].is_target) {
+			envelope->addresses[index].is_target = true;
+			envelope->delivery_count++;
+		}
+		paths[i] = (struct envelope_path){ .address = index,
+			.kind = (uint8_t)delivery->kind,
+			.rule = (uint8_t)delivery->rule };
+	}
+	return CX_OK;
+}
+
+/* The same list of another recipient, or NULL. */
+static const struct envelope_path *find_equal_list(const struct envelope *envelope,
+    const struct envelope_path *paths, size_t count)
+{
+	for (size_t i = 0; i < envelope->recipient_count; i++) {
+		const struct envelope_recipient *other = &envelope->recipients[i];
+		size_t same = 0;
+
+		if (other->path_count != count) {
+			continue;
+		}
+		while (same < count &&
+		       other->paths[same].address == paths[same].address &&
+		       other->paths[same].kind == paths[same].kind) {
+			same++;
+		}
+		if (same == count) {
+			return other->paths;
+		}
+	}
+	return NULL;
+}
+
+/* Keeps the list that was built in `paths` for as long as the message lives. */
+static enum status keep_paths(struct envelope *envelope,
+    const struct envelope_path *paths, size_t count, const struct envelope_path **out)
+{
+	struct envelope_path *copy;
+
+	*out = count >= LONG_LIST ? find_equal_list(envelope, paths, count) : NULL;
+	if (*out) {
+		return CX_OK;
+	}
+	copy = pool_get(&envelope->pool, count * sizeof(*copy));
+	if (copy == NULL) {
+		return CX_ENOMEM;
+	}
+	memcpy(copy, paths, count * sizeof(*copy));
+	envelope->path_total += count;
+	*out = copy;
+	return CX_OK;
+}
+
+enum status envelope_add(struct envelope *envelope, const struct envelope_entry *entry,
+    const struct resolution *resolution, unsigned max_deliveries)
+{
+	struct envelope_recipient recipient = { .path_count =
+						    resolution->delivery_count };
+	struct envelope_path *paths;
+	enum status status;
+
+	assert(resolution->delivery_count > 0);
+	if (envelope->delivery_count + count_new(envelope, resolution) >
+		max_deliveries ||
+	    envelope->path_total + resolution->delivery_count >
+		(size_t)max_deliveries * ENVELOPE_PATHS_PER_DELIVERY) {
+		return CX_EFULL;
+	}
+	paths = reallocarray(NULL, resolution->delivery_count, sizeof(*paths));
+	if (paths == NULL) {
+		return CX_ENOMEM;
+	}
+	status = intern_own(envelope, entry, &recipient.address);
+	if (status == CX_OK) {
+		status = make_paths(envelope, recipient.address, resolution, paths);
+	}
+	if (status == CX_OK) {
+		status =
+		    keep_paths(envelope, paths, recipient.path_count, &recipient.paths);
+	}
+	if (status == CX_OK) {
+		recipient.object = pool_copy(&envelope->pool, resolution->object);
+		status = recipient.object.ptr ? append(envelope, entry, recipient)
+					      : CX_ENOMEM;
+	}
+	free(paths);
+	return status;
+}
+
+bool envelope_keeps_itself(const struct envelope_recipient *recipient)
+{
+	for (size_t i = 0; i < recipient->path_count; i++) {
+		if (recipient->paths[i].address == recipient->address) {
+			return true;
+		}
+	}
+	return recipient->path_count == 0;
+}

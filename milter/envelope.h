@@ -1,0 +1,99 @@
+#ifndef CX_MILTER_ENVELOPE_H
+#define CX_MILTER_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "decide/resolve.h"
+#include "milter/dsn.h"
+#include "milter/pool.h"
+
+/*
+ * The recipients of one message: as the client typed them, and what was decided for
+ * each at RCPT. Kept compactly until the end of the message: an address is stored once
+ * however many recipients lead to it, and so is a list of deliveries that several of
+ * them share. Owns copies of everything; one message at a time, one thread at a time.
+ *
+ * Order: envelope_init(); for each message envelope_begin(), one of the envelope_add
+ * functions for each recipient that is accepted; envelope_release().
+ */
+
+/* Deliveries counted for each recipient anew, beyond the limit for distinct ones. */
+#define ENVELOPE_PATHS_PER_DELIVERY 8
+
+struct envelope_address {
+	struct span key; /* address_key(), or "?" and the text where it did not parse */
+	struct span text; /* external form */
+	bool is_target;   /* somebody's delivery */
+};
+
+/* One delivery of one recipient. */
+struct envelope_path {
+	uint32_t address;
+	uint8_t kind; /* enum delivery_kind */
+	uint8_t rule; /* enum rule */
+};
+
+struct envelope_recipient {
+	struct span typed; /* argument of RCPT, exactly */
+	struct dsn dsn;
+	uint32_t address; /* its own */
+	/* What the directory says; none: it is not the directory's, and stays as it is. */
+	const struct envelope_path *paths;
+	size_t path_count;
+	struct span object; /* DN */
+};
+
+struct envelope {
+	struct pool pool;
+	enum mta mta;
+	/* By sendmail(1): addresses come rewritten, without <> and without arguments. */
+	bool is_local_submission;
+	struct envelope_recipient *recipients;
+	size_t recipient_count;
+	size_t recipient_size;
+	struct envelope_address *addresses;
+	size_t address_count;
+	size_t address_size;
+	struct keytab by_key;  /* key -> address */
+	struct keytab decided; /* key -> first recipient with it */
+	size_t delivery_count; /* distinct ones */
+	size_t path_total;
+};
+
+void envelope_init(struct envelope *);
+/* Forgets the message before. */
+void envelope_begin(struct envelope *, enum mta, bool is_local_submission);
+void envelope_release(struct envelope *); /* frees all; may be begun again */
+
+/* A recipient as it comes in. */
+struct envelope_entry {
+	struct span typed;
+	const struct dsn *dsn;
+	struct span key;  /* of its address; empty where it is none */
+	struct span text; /* external form; anything where it is none */
+};
+
+/*
+ * A recipient of this message with the same address, or NULL: what was decided for it
+ * holds for every other spelling.
+ */
+const struct envelope_recipient *envelope_find(const struct envelope *,
+    struct span key);
+
+/*
+ * Adds a recipient: one that stays as it is; one for which the same holds as for
+ * another; one that has the deliveries of a resolution. CX_ENOMEM; CX_EFULL: the
+ * message would have more than `max_deliveries`, and nothing was added.
+ */
+enum status envelope_add_untouched(struct envelope *, const struct envelope_entry *);
+enum status envelope_add_same(struct envelope *, const struct envelope_entry *,
+    const struct envelope_recipient *);
+enum status envelope_add(struct envelope *, const struct envelope_entry *,
+    const struct resolution *, unsigned max_deliveries);
+
+/* Whether one of its deliveries is the recipient itself (or it is untouched). */
+bool envelope_keeps_itself(const struct envelope_recipient *);
+
+#endif

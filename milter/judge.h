@@ -1,0 +1,51 @@
+#ifndef CX_MILTER_JUDGE_H
+#define CX_MILTER_JUDGE_H
+
+#include <stdbool.h>
+
+#include "decide/authorize.h"
+#include "decide/resolve.h"
+#include "value/arena.h"
+
+/*
+ * The seam between a session and the decision: one function that asks the replica, which
+ * tests replace by one of their own.
+ */
+struct judge_question {
+	const struct settings *settings;
+	int64_t now;
+	const struct address *address; /* NULL: what was typed is no address */
+	const struct relay_facts *client;
+	/* Entitled to write to anybody, whatever authorize() says. */
+	bool is_trusted;
+	/* Envelope sender, where it must be the login's own; NULL: not asked. */
+	const struct address *sender;
+};
+
+struct judgement {
+	struct resolution resolution;
+	enum relay_verdict relay;
+	enum status sender; /* as authorize_sender(); CX_OK where not asked */
+};
+
+/*
+ * Memory for one judgement after another: it starts small, grows as far as a decision
+ * needs and is given back when it has grown large. What a judgement holds is valid
+ * until the next one, or judge_memory_release().
+ */
+struct judge_memory {
+	struct arena arena;
+};
+void judge_memory_release(struct judge_memory *);
+
+/*
+ * Always gives an answer: whatever stands in its way is `unavailable`. `context` is
+ * what the judge needs; judge_by_store() takes a struct store.
+ */
+typedef void judge_function(void *context, const struct judge_question *,
+    struct judge_memory *, struct judgement *out);
+
+void judge_by_store(void *store, const struct judge_question *, struct judge_memory *,
+    struct judgement *out);
+
+#endif

@@ -1,0 +1,346 @@
+#include "config.h"
+
+#include "milter/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NOBODY UINT32_MAX
+
+/* What is known of each address while the plan is made. */
+struct fate {
+	bool is_named;    /* the client named it */
+	bool survives;    /* it stays a recipient, as the client typed it */
+	bool is_repeated; /* survives, and a recipient of another address leads to it */
+	uint32_t winner;  /* the recipient for whose sake it is added; NOBODY */
+	enum dsn_role role;
+};
+
+struct maker {
+	const struct envelope *envelope;
+	struct plan *plan;
+	struct fate *fates;
+	struct keytab deleted;          /* spellings */
+	struct keytab kept_local_parts; /* for local submissions */
+	size_t size;                    /* of plan->edits */
+};
+
+void plan_init(struct plan *plan)
+{
+	*plan = (struct plan){ 0 };
+	pool_init(&plan->pool);
+}
+
+void plan_release(struct plan *plan)
+{
+	pool_release(&plan->pool);
+	free(plan->edits);
+	plan_init(plan);
+}
+
+static enum dsn_role role_of(uint8_t kind)
+{
+	switch ((enum delivery_kind)kind) {
+	case DELIVERY_SELF: /* under another of its addresses: one for one */
+	case DELIVERY_REDIRECT: return DSN_REDIRECT;
+	case DELIVERY_GROUP: return DSN_GROUP;
+	case DELIVERY_COPY: break;
+	}
+	return DSN_COPY;
+}
+
+static void judge_paths(struct maker *maker, uint32_t index)
+{
+	const struct envelope_recipient *recipient =
+	    &maker->envelope->recipients[index];
+
+	for (size_t i = 0; i < recipient->path_count; i++) {
+		const struct envelope_path *path = &recipient->paths[i];
+		struct fate *fate = &maker->fates[path->address];
+		enum dsn_role role = role_of(path->kind);
+
+		if (path->address == recipient->address) {
+			continue;
+		}
+		if (fate->winner == NOBODY || role < fate->role) {
+			fate->winner = index;
+			fate->role = role;
+		}
+		if (fate->is_named) {
+			fate->survives = true;
+			fate->is_repeated = true;
+		}
+	}
+}
+
+static void judge(struct maker *maker)
+{
+	const struct envelope *envelope = maker->envelope;
+
+	for (size_t i = 0; i < envelope->address_count; i++) {
+		maker->fates[i].winner = NOBODY;
+	}
+	for (size_t i = 0; i < envelope->recipient_count; i++) {
+		const struct envelope_recipient *recipient = &envelope->recipients[i];
+		struct fate *fate = &maker->fates[recipient->address];
+
+		fate->is_named = true;
+		fate->survives = fate->survives || envelope_keeps_itself(recipient);
+	}
+	for (size_t i = 0; i < envelope->recipient_count; i++) {
+		judge_paths(maker, (uint32_t)i);
+	}
+}
+
+static enum status put(struct maker *maker, enum edit_kind kind, struct span address,
+    struct span arguments)
+{
+	struct plan *plan = maker->plan;
+	struct edit edit = { .kind = kind };
+
+	if (plan->count == maker->size) {
+		size_t larger = maker->size ? maker->size * 2 : 8;
+		struct edit *edits = reallocarray(plan->edits, larger, sizeof(*edits));
+
+		if (edits == NULL) {
+			return CX_ENOMEM;
+		}
+		plan->edits = edits;
+		maker->size = larger;
+	}
+	edit.address = pool_text(&plan->pool, address);
+	edit.arguments = pool_text(&plan->pool, arguments);
+	if (edit.address == NULL || edit.arguments == NULL) {
+		return CX_ENOMEM;
+	}
+	plan->edits[plan->count++] = edit;
+	if (kind == EDIT_ADD) {
+		plan->add_count++;
+	}
+	return CX_OK;
+}
+
+static enum status put_addition(struct maker *maker, struct span address,
+    const struct envelope_recipient *recipient, enum dsn_role role)
+{
+	struct buf path;
+	struct buf arguments;
+	enum status status = CX_ENOMEM;
+
+	buf_init(&path);
+	buf_init(&arguments);
+	buf_add_char(&path, '<');
+	buf_add_span(&path, address);
+	buf_add_char(&path, '>');
+	dsn_build(&recipient->dsn, role, maker->envelope->mta, recipient->typed,
+	    &arguments);
+	if (!path.failed && !arguments.failed) {
+		status = put(maker, EDIT_ADD, buf_span(&path), buf_span(&arguments));
+	}
+	buf_release(&path);
+	buf_release(&arguments);
+	return status;
+}
+
+/* What stands behind a source route: "@a,@b:adam@acme.example". */
+static struct span strip_route(struct span address)
+{
+	const char *colon = address.len > 0 && address.ptr[0] == '@'
+				? memchr(address.ptr, ':', address.len)
+				: NULL;
+	size_t route = colon ? (size_t)(colon - address.ptr) + 1 : 0;
+
+	return (struct span){ address.ptr + route, address.len - route };
+}
+
+static enum status add_new(struct maker *maker)
+{
+	const struct envelope *envelope = maker->envelope;
+
+	for (size_t i = 0; i < envelope->address_count; i++) {
+		const struct fate *fate = &maker->fates[i];
+		enum status status;
+
+		if (fate->winner == NOBODY || fate->survives) {
+			continue;
+		}
+		status = put_addition(maker, envelope->addresses[i].text,
+		    &envelope->recipients[fate->winner], fate->role);
+		if (status != CX_OK) {
+			return status;
+		}
+	}
+	return CX_OK;
+}
+
+/*
+ * Whether the MTA knows an addition of a recipient that is there for the same. Postfix
+ * compares ORCPT, NOTIFY, the address as first given and as rewritten, without regard
+ * to case (1.9): so it must have been typed in its plain form, and all that was typed
+ * must be known, which is not so for local submissions (8.2). Sendmail compares exactly.
+ */
+static bool is_repeatable(const struct maker *maker,
+    const struct envelope_recipient *recipient)
+{
+	const struct envelope *envelope = maker->envelope;
+	struct span address = strip_route(dsn_strip_brackets(recipient->typed));
+
+	if (envelope->is_local_submission || recipient->dsn.has_odd) {
+		return false;
+	}
+	return envelope->mta == MTA_SENDMAIL ||
+	       span_equal_case(address, envelope->addresses[recipient->address].text);
+}
+
+static enum status add_repeated(struct maker *maker)
+{
+	const struct envelope *envelope = maker->envelope;
+
+	for (size_t i = 0; i < envelope->recipient_count && i < PLAN_REPEAT_MAX; i++) {
+		const struct envelope_recipient *recipient = &envelope->recipients[i];
+		struct fate *fate = &maker->fates[recipient->address];
+		enum status status;
+
+		if (!fate->is_repeated || !is_repeatable(maker, recipient)) {
+			continue;
+		}
+		fate->is_repeated = false;
+		status = put_addition(maker,
+		    strip_route(dsn_strip_brackets(recipient->typed)), recipient,
+		    DSN_OWN);
+		if (status != CX_OK) {
+			return status;
+		}
+	}
+	return CX_OK;
+}
+
+static enum status delete_spelling(struct maker *maker, struct span spelling)
+{
+	enum status status;
+
+	if (spelling.len == 0 ||
+	    keytab_find(&maker->deleted, spelling) != KEYTAB_NONE) {
+		return CX_OK;
+	}
+	status = keytab_add(&maker->deleted, spelling, 0);
+	return status == CX_OK ? put(maker, EDIT_DELETE, spelling, SPAN("")) : status;
+}
+
+/* What stands before the last "@". */
+static struct span local_part(struct span address)
+{
+	const char *at = address.len ? memrchr(address.ptr, '@', address.len) : NULL;
+
+	return at ? (struct span){ address.ptr, (size_t)(at - address.ptr) } : address;
+}
+
+/*
+ * "sendmail adam" is shown as adam@$myorigin, and deleted as "adam" only (8.3). Whether
+ * the domain was the MTA's addition is not told, so the bare local part is deleted too;
+ * unless a recipient that stays has the same in another domain, and may be that "adam".
+ */
+static enum status delete_bare(struct maker *maker, struct span typed)
+{
+	struct span bare = local_part(typed);
+
+	if (keytab_find(&maker->kept_local_parts, bare) != KEYTAB_NONE) {
+		return CX_OK;
+	}
+	return delete_spelling(maker, bare);
+}
+
+static enum status collect_kept_local_parts(struct maker *maker)
+{
+	const struct envelope *envelope = maker->envelope;
+	enum status status = CX_OK;
+
+	for (size_t i = 0; status == CX_OK && i < envelope->recipient_count; i++) {
+		const struct envelope_recipient *recipient = &envelope->recipients[i];
+		struct span bare = local_part(recipient->typed);
+
+		if (maker->fates[recipient->address].survives &&
+		    keytab_find(&maker->kept_local_parts, bare) == KEYTAB_NONE) {
+			status = keytab_add(&maker->kept_local_parts, bare, 0);
+		}
+	}
+	return status;
+}
+
+static enum status delete_gone(struct maker *maker)
+{
+	const struct envelope *envelope = maker->envelope;
+
+	for (size_t i = 0; i < envelope->recipient_count; i++) {
+		const struct envelope_recipient *recipient = &envelope->recipients[i];
+		struct span spelling = recipient->typed;
+		enum status status;
+
+		if (maker->fates[recipient->address].survives) {
+			continue;
+		}
+		/*
+		 * Postfix parses what is within the <>, without the route, and compares the
+		 * result with what it made of RCPT in the same way (2.1, 2.2). Sendmail
+		 * compares with what was typed (14.4).
+		 */
+		if (envelope->mta == MTA_POSTFIX) {
+			spelling = strip_route(dsn_strip_brackets(spelling));
+		}
+		status = delete_spelling(maker, spelling);
+		if (status == CX_OK && envelope->is_local_submission) {
+			status = delete_bare(maker, spelling);
+		}
+		if (status != CX_OK) {
+			return status;
+		}
+	}
+	return CX_OK;
+}
+
+static bool has_survivor(const struct maker *maker)
+{
+	for (size_t i = 0; i < maker->envelope->address_count; i++) {
+		if (maker->fates[i].survives) {
+			return true;
+		}
+	}
+	return false;
+}
+
+enum status plan_make(const struct envelope *envelope, struct plan *out)
+{
+	struct maker maker = { .envelope = envelope, .plan = out };
+	enum status status = CX_ENOMEM;
+
+	plan_release(out);
+	if (envelope->recipient_count == 0) {
+		return CX_OK;
+	}
+	keytab_init(&maker.deleted);
+	keytab_init(&maker.kept_local_parts);
+	maker.fates = calloc(envelope->address_count, sizeof(*maker.fates));
+	if (maker.fates) {
+		judge(&maker);
+		status = add_new(&maker);
+	}
+	if (status == CX_OK) {
+		status = add_repeated(&maker);
+	}
+	if (status == CX_OK && envelope->is_local_submission) {
+		status = collect_kept_local_parts(&maker);
+	}
+	if (status == CX_OK) {
+		status = delete_gone(&maker);
+	}
+	if (status == CX_OK && out->add_count == 0 && !has_survivor(&maker)) {
+		status = CX_EINVAL;
+	}
+	if (status != CX_OK) {
+		plan_release(out);
+	}
+	keytab_release(&maker.deleted);
+	keytab_release(&maker.kept_local_parts);
+	free(maker.fates);
+	return status;
+}

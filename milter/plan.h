@@ -1,0 +1,55 @@
+#ifndef CX_MILTER_PLAN_H
+#define CX_MILTER_PLAN_H
+
+#include <stddef.h>
+
+#include "milter/envelope.h"
+#include "milter/pool.h"
+
+/*
+ * From the recipients of a message to the edits of its envelope: pure, and in the order
+ * in which they are to be applied. Additions come first and deletions last, so that a
+ * message never stands without a recipient, whatever breaks in between (postfix-facts
+ * 2.5, 4.3, 7.4).
+ *
+ * An address that the client named survives when its recipient keeps itself, or when any
+ * recipient leads to it: nothing is ever deleted and added again (1.10), and each
+ * address is delivered to once. Of a recipient that does not survive, every spelling that
+ * the client sent is deleted.
+ */
+enum edit_kind {
+	EDIT_ADD,
+	EDIT_DELETE,
+};
+
+struct edit {
+	enum edit_kind kind;
+	char *address;   /* in the form that the MTA wants for this edit */
+	char *arguments; /* EDIT_ADD: NOTIFY and ORCPT; may be "" */
+};
+
+struct plan {
+	struct pool pool;
+	struct edit *edits;
+	size_t count;
+	size_t add_count; /* the first ones */
+};
+
+/*
+ * Position among the recipients up to which one that the client named, and that another
+ * recipient leads to as well, is added again with its own arguments, for the MTA to drop
+ * unless another milter refused it. Postfix remembers no more than
+ * duplicate_filter_limit (1000) recipients, aliases counted by what they expand to.
+ */
+#define PLAN_REPEAT_MAX 200
+
+void plan_init(struct plan *);
+void plan_release(struct plan *); /* and ready for use again */
+
+/*
+ * CX_OK: the plan; empty when there is nothing to change. CX_ENOMEM. CX_EINVAL: the
+ * message would be left with no recipient; there is no plan.
+ */
+enum status plan_make(const struct envelope *, struct plan *out);
+
+#endif

@@ -1,0 +1,32 @@
+#ifndef CX_MILTER_REPORT_H
+#define CX_MILTER_REPORT_H
+
+#include "decide/reply.h"
+#include "milter/envelope.h"
+#include "value/span.h"
+
+/*
+ * The lines that the milter logs (SPEC section 13). What comes from outside is escaped
+ * and cut to REPORT_VALUE_MAX bytes.
+ */
+#define REPORT_VALUE_MAX 512
+/* Deliveries of one recipient that get a line each; more of them are counted in one. */
+#define REPORT_LINES_MAX 20
+
+struct report_refusal {
+	struct span host;
+	struct span client; /* address */
+	struct span login;
+	struct span sender;    /* path as typed */
+	struct span recipient; /* path as typed */
+	const char *verdict;
+	const char *rule;
+	const struct reply *reply;
+	bool is_observed; /* not refused, but would have been */
+};
+void report_refusal(const struct report_refusal *);
+
+/* What became of each recipient that is not delivered to as the client named it. */
+void report_changes(const struct envelope *, struct span queue_id);
+
+#endif

@@ -1,0 +1,463 @@
+#include "config.h"
+
+#include "milter/session.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "daemon/log.h"
+#include "milter/envelope.h"
+#include "milter/pool.h"
+#include "milter/report.h"
+
+static const struct reply needs_smtputf8 = { "550", "5.6.7",
+	"This recipient needs a message with SMTPUTF8" };
+static const struct reply temporary_failure = { "451", "4.3.0",
+	"Temporary failure; try again later" };
+
+struct session {
+	const struct session_env *env;
+
+	/* The connection. */
+	struct pool connection_pool;
+	enum mta mta;
+	struct span host;
+	bool has_connection_ip;
+	struct ip connection_ip;
+
+	/* The message. */
+	struct pool pool;
+	struct conf *conf; /* NULL: no message */
+	struct span sender;
+	struct relay_facts client;
+	bool is_local_submission;
+	bool is_trusted;
+	bool has_smtputf8;
+	struct envelope envelope;
+	struct plan plan;
+	struct judge_memory memory;
+
+	/* What the whole message is deferred with; code[0] is 0 for nothing. */
+	struct reply deferral;
+	char deferral_enhanced[16];
+};
+
+struct session *session_new(const struct session_env *env)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (session) {
+		session->env = env;
+		pool_init(&session->connection_pool);
+		pool_init(&session->pool);
+		envelope_init(&session->envelope);
+		plan_init(&session->plan);
+	}
+	return session;
+}
+
+/* Ends the message, if there is one. What answers point to is left alone. */
+static void forget_message(struct session *session)
+{
+	conf_unref(session->conf);
+	session->conf = NULL;
+	session->sender = (struct span){ NULL, 0 };
+	session->client = (struct relay_facts){ 0 };
+	envelope_release(&session->envelope);
+	plan_release(&session->plan);
+	judge_memory_release(&session->memory);
+	pool_release(&session->pool);
+}
+
+void session_free(struct session *session)
+{
+	if (session) {
+		forget_message(session);
+		pool_release(&session->connection_pool);
+		free(session);
+	}
+}
+
+void session_abort(struct session *session)
+{
+	forget_message(session);
+}
+
+void session_connect(struct session *session, const struct session_connection *facts)
+{
+	forget_message(session);
+	pool_release(&session->connection_pool);
+	session->mta = facts->mta;
+	session->host = pool_copy(&session->connection_pool, facts->host);
+	session->has_connection_ip = facts->has_ip;
+	session->connection_ip = facts->ip;
+}
+
+/*
+ * Postfix shows mail of sendmail(1) as a connection from localhost; what gives it away
+ * is a sender without <> (postfix-facts 8.2), and to be sure, that it was not resolved
+ * (8.5): a client may leave the <> out too.
+ */
+static bool is_local_submission(const struct session *session,
+    const struct session_sender *facts)
+{
+	const char *path = facts->arguments[0];
+
+	return session->mta == MTA_POSTFIX && path && path[0] != '<' &&
+	       !facts->has_mailer;
+}
+
+/*
+ * Who the client is, as far as this MTA tells. Postfix has no macro for the fingerprint of
+ * a client's certificate. Where a certificate may be what entitles the client, the policy
+ * service, which knows it and was asked before, has answered for this recipient already.
+ */
+static void set_client(struct session *session, const struct session_sender *facts)
+{
+	struct relay_facts *client = &session->client;
+
+	client->login = pool_copy(&session->pool, facts->login);
+	client->certificate_fingerprint = pool_copy(&session->pool, facts->certificate);
+	client->has_ip = session->has_connection_ip;
+	client->ip = session->connection_ip;
+	if (ip_parse(facts->client_address, &client->ip) == CX_OK) {
+		client->has_ip = true;
+	} else {
+		client->ip = session->connection_ip;
+	}
+	if (session->is_local_submission) {
+		client->has_ip = false;
+	}
+	session->is_trusted = session->is_local_submission ||
+			      (session->mta == MTA_POSTFIX && facts->is_encrypted &&
+				  !session->conf->milter.enforce);
+}
+
+static bool has_argument(const char *const *arguments, const char *name)
+{
+	for (; *arguments; arguments++) {
+		if (strcasecmp(*arguments, name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void session_mail(struct session *session, const struct session_sender *facts)
+{
+	forget_message(session);
+	session->deferral = (struct reply){ NULL, NULL, NULL };
+	session->conf = session->env->conf_hold(session->env->conf_context);
+	session->sender = pool_copy(&session->pool, span_of(facts->arguments[0]));
+	session->is_local_submission = is_local_submission(session, facts);
+	session->has_smtputf8 = has_argument(facts->arguments, "SMTPUTF8");
+	set_client(session, facts);
+	envelope_begin(&session->envelope, session->mta, session->is_local_submission);
+}
+
+static void report(const struct session *session, struct span typed,
+    const char *verdict, const char *rule, const struct reply *reply, bool is_observed)
+{
+	char text[INET6_ADDRSTRLEN] = "unknown";
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	const struct ip *ip = &session->client.ip;
+
+	if (session->client.has_ip && memcmp(ip->bytes, mapped, sizeof(mapped)) == 0) {
+		inet_ntop(AF_INET, ip->bytes + 12, text, sizeof(text));
+	} else if (session->client.has_ip) {
+		inet_ntop(AF_INET6, ip->bytes, text, sizeof(text));
+	}
+	report_refusal(&(struct report_refusal){ .host = session->host,
+	    .client = span_of(text),
+	    .login = session->client.login,
+	    .sender = session->sender,
+	    .recipient = typed,
+	    .verdict = verdict,
+	    .rule = rule,
+	    .reply = reply,
+	    .is_observed = is_observed });
+}
+
+static struct answer answer_with(const struct reply *reply)
+{
+	return (struct answer){
+		.kind = reply_is_temporary(reply) ? ANSWER_DEFER : ANSWER_REJECT,
+		.reply = reply,
+	};
+}
+
+/*
+ * Nothing can be refused in a local submission: the whole message waits in the queue,
+ * where somebody will see it.
+ */
+static struct answer defer_message(struct session *session, const struct reply *reply)
+{
+	snprintf(session->deferral_enhanced, sizeof(session->deferral_enhanced), "4%s",
+	    reply->enhanced + 1);
+	session->deferral = (struct reply){
+		.code = reply_is_temporary(reply) ? reply->code : "451",
+		.enhanced = session->deferral_enhanced,
+		.text = reply->text,
+	};
+	return (struct answer){ .kind = ANSWER_CONTINUE };
+}
+
+/* A recipient at RCPT. */
+struct candidate {
+	struct envelope_entry entry;
+	struct dsn dsn;
+	bool has_domain;
+	struct span mailer;
+	struct judgement judgement;
+};
+
+static bool is_final_here(const struct candidate *candidate)
+{
+	return span_equal_case(candidate->mailer, SPAN("local")) ||
+	       !candidate->has_domain;
+}
+
+/* What `enforce` adds: the part of a policy service (SPEC section 7). */
+static const struct reply *refuse_by_policy(const struct candidate *candidate)
+{
+	const struct judgement *judgement = &candidate->judgement;
+
+	if (judgement->sender != CX_OK) {
+		return judgement->sender == CX_NOTFOUND ? reply_sender_not_owned()
+							: reply_unavailable();
+	}
+	if (is_final_here(candidate)) {
+		return NULL;
+	}
+	if (judgement->resolution.verdict == VERDICT_UNKNOWN) {
+		return reply_of_resolution(&judgement->resolution);
+	}
+	if (judgement->resolution.verdict != VERDICT_FOREIGN) {
+		return NULL;
+	}
+	/* Sendmail's own rules are behind nothing: what is not permitted is refused. */
+	return judgement->relay == RELAY_NOT_PERMITTED
+		   ? reply_of_relay(RELAY_FORBIDDEN)
+		   : reply_of_relay(judgement->relay);
+}
+
+static bool needs_utf8(const struct resolution *resolution)
+{
+	for (size_t i = 0; i < resolution->delivery_count; i++) {
+		const struct delivery *delivery = &resolution->deliveries[i];
+
+		if (delivery->needs_smtputf8 && !delivery->is_unchanged) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* NULL: nothing speaks against it. */
+static const struct reply *refuse(const struct session *session,
+    const struct candidate *candidate)
+{
+	const struct resolution *resolution = &candidate->judgement.resolution;
+	const struct reply *reply = NULL;
+
+	if (session->conf->milter.enforce && !session->is_local_submission) {
+		reply = refuse_by_policy(candidate);
+	}
+	if (reply) {
+		return reply;
+	}
+	switch (resolution->verdict) {
+	case VERDICT_FOREIGN:
+	case VERDICT_UNKNOWN: return NULL;
+	case VERDICT_INVALID:
+		/* The MTA bounces it, and that is what a local sender should get. */
+		return session->is_local_submission ? NULL
+						    : reply_of_resolution(resolution);
+	case VERDICT_DELIVER:
+		return needs_utf8(resolution) && !session->has_smtputf8 &&
+			       !session->is_local_submission
+			   ? &needs_smtputf8
+			   : NULL;
+	case VERDICT_DENIED:
+	case VERDICT_LOOP:
+	case VERDICT_HORIZON:
+	case VERDICT_BROKEN:
+	case VERDICT_DISABLED:
+	case VERDICT_PARKED:
+	case VERDICT_TOO_MANY:
+	case VERDICT_UNAVAILABLE:
+	case VERDICT_COUNT: break;
+	}
+	reply = reply_of_resolution(resolution);
+	return reply ? reply : reply_unavailable();
+}
+
+/* Refused, or under `observe` let through as it is. */
+static struct answer do_refuse(struct session *session,
+    const struct candidate *candidate, const struct reply *reply)
+{
+	const struct resolution *resolution = &candidate->judgement.resolution;
+	bool is_observed = session->conf->settings.observe;
+
+	report(session, candidate->entry.typed, verdict_text(resolution->verdict),
+	    rule_text(resolution->rule), reply, is_observed);
+	if (is_observed) {
+		return envelope_add_untouched(&session->envelope, &candidate->entry) ==
+			       CX_OK
+			   ? (struct answer){ .kind = ANSWER_CONTINUE }
+			   : answer_with(&temporary_failure);
+	}
+	return session->is_local_submission ? defer_message(session, reply)
+					    : answer_with(reply);
+}
+
+static struct answer take(struct session *session, struct candidate *candidate)
+{
+	struct resolution *resolution = &candidate->judgement.resolution;
+	enum status status;
+
+	if (resolution->verdict == VERDICT_DELIVER && resolution->delivery_count > 0) {
+		status = envelope_add(&session->envelope, &candidate->entry, resolution,
+		    session->conf->settings.max_deliveries);
+	} else {
+		status = envelope_add_untouched(&session->envelope, &candidate->entry);
+	}
+	if (status == CX_EFULL) {
+		resolution->verdict = VERDICT_TOO_MANY;
+		resolution->rule = RULE_LIMIT;
+		return do_refuse(session, candidate, reply_of_resolution(resolution));
+	}
+	if (status != CX_OK) {
+		log_error("recipient deferred: %s", status_text(status));
+		return session->is_local_submission
+			   ? defer_message(session, &temporary_failure)
+			   : answer_with(&temporary_failure);
+	}
+	return (struct answer){ .kind = ANSWER_CONTINUE };
+}
+
+static void judge(struct session *session, const struct address *address,
+    struct judgement *out)
+{
+	const struct conf *conf = session->conf;
+	struct judge_question question = { .settings = &conf->settings,
+		.now = session->env->now(),
+		.address = address,
+		.client = &session->client,
+		.is_trusted = session->is_trusted };
+	struct address sender;
+
+	if (conf->milter.enforce && conf->settings.enforce_sender &&
+	    session->client.login.len > 0 &&
+	    address_parse_path(session->sender, &sender) == CX_OK) {
+		question.sender = &sender;
+	}
+	session->env->judge(session->env->judge_context, &question, &session->memory,
+	    out);
+}
+
+static struct answer decide(struct session *session, struct candidate *candidate,
+    const struct address *address)
+{
+	const struct envelope_recipient *same =
+	    address ? envelope_find(&session->envelope, candidate->entry.key) : NULL;
+	const struct resolution *resolution = &candidate->judgement.resolution;
+	const struct reply *reply;
+
+	if (same) {
+		return envelope_add_same(&session->envelope, &candidate->entry, same) ==
+			       CX_OK
+			   ? (struct answer){ .kind = ANSWER_CONTINUE }
+			   : answer_with(&temporary_failure);
+	}
+	judge(session, address, &candidate->judgement);
+	reply = refuse(session, candidate);
+	if (reply) {
+		return do_refuse(session, candidate, reply);
+	}
+	if (resolution->is_observed && session->conf->milter.enforce) {
+		struct resolution would_be = { .verdict = resolution->observed };
+
+		reply = reply_of_resolution(&would_be);
+		if (reply) {
+			report(session, candidate->entry.typed,
+			    verdict_text(would_be.verdict), rule_text(resolution->rule),
+			    reply, true);
+		}
+	}
+	return take(session, candidate);
+}
+
+struct answer session_rcpt(struct session *session, const char *const *arguments,
+    struct span mailer)
+{
+	struct candidate candidate = { .mailer = mailer };
+	struct address address;
+	struct buf text;
+	struct key key;
+	struct answer answer;
+	bool is_address;
+
+	if (session->conf == NULL || session->sender.ptr == NULL) {
+		return answer_with(&temporary_failure);
+	}
+	dsn_parse(arguments + 1, &candidate.dsn);
+	candidate.entry.typed = span_of(arguments[0]);
+	candidate.entry.dsn = &candidate.dsn;
+	is_address = address_parse_path(candidate.entry.typed, &address) == CX_OK;
+	buf_init(&text);
+	if (is_address) {
+		address_key(&address, &key);
+		address_print(&address, &text);
+		candidate.entry.key = key_span(&key);
+		candidate.has_domain = address.domain_len > 0;
+	}
+	candidate.entry.text = buf_span(&text);
+	answer = text.failed
+		     ? answer_with(&temporary_failure)
+		     : decide(session, &candidate, is_address ? &address : NULL);
+	buf_release(&text);
+	return answer;
+}
+
+struct answer session_end(struct session *session, const struct plan **plan)
+{
+	enum status status;
+
+	*plan = &session->plan;
+	if (session->deferral.code) {
+		forget_message(session);
+		return answer_with(&session->deferral);
+	}
+	/* Later steps (trace header, sender rewriting) add their edits here. */
+	status = plan_make(&session->envelope, &session->plan);
+	if (status == CX_OK) {
+		return (struct answer){ .kind = ANSWER_CONTINUE };
+	}
+	log_error("message deferred: %s",
+	    status == CX_EINVAL ? "no recipient would be left" : status_text(status));
+	forget_message(session);
+	return answer_with(&temporary_failure);
+}
+
+struct answer session_edited(struct session *session, bool was_applied,
+    struct span queue_id)
+{
+	if (was_applied) {
+		report_changes(&session->envelope, queue_id);
+	} else {
+		struct buf id;
+
+		buf_init(&id);
+		buf_add_escaped(&id, queue_id);
+		log_warnx("%s: an edit of the envelope failed, message deferred",
+		    id.failed || id.len == 0 ? "NOQUEUE" : id.data);
+		buf_release(&id);
+	}
+	forget_message(session);
+	return was_applied ? (struct answer){ .kind = ANSWER_CONTINUE }
+			   : answer_with(&temporary_failure);
+}
