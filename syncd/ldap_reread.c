@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include <string.h>
+
+#include "daemon/log.h"
+#include "syncd/ldap_source.h"
+
+/*
+ * slapd's refint overlay changes the references to an entry that was renamed or removed a
+ * moment later and tells no consumer of it (ldap-sync.md T7): the referrers are read
+ * again, a few times while that may be going on.
+ */
+
+/* Entries asked for in one search. */
+#define REREAD_AT_ONCE 50
+
+enum status ldap_reread_add(struct ldap_source *ls, const struct uuid_set *referrers)
+{
+	enum status status = CX_OK;
+
+	if (referrers->count == 0) {
+		return CX_OK;
+	}
+	for (size_t i = 0; i < referrers->count && status == CX_OK; i++) {
+		if (!uuid_set_has(&ls->reread, referrers->list[i])) {
+			status = uuid_set_add(&ls->reread, referrers->list[i]);
+		}
+	}
+	/* All of them from the first round on; an answer under way goes to nobody. */
+	if (ls->reread_msgid >= 0) {
+		ldap_abandon_ext(ls->ld, ls->reread_msgid, NULL, NULL);
+		ls->reread_msgid = -1;
+		batch_clear(&ls->reread_batch);
+	}
+	ls->reread_round = 0;
+	ls->reread_at = 0;
+	ldap_timer_start(ls, TIMER_REREAD, sync_times.reread[0]);
+	return status;
+}
+
+void ldap_reread_end(struct ldap_source *ls)
+{
+	ls->reread_msgid = -1;
+	ls->reread_at = ls->reread_round = 0;
+	uuid_set_clear(&ls->reread);
+	uuid_set_clear(&ls->reread_touched);
+	batch_clear(&ls->reread_batch);
+}
+
+/* The entries from reread_at on, as many as go into one search. */
+static void print_filter(struct ldap_source *ls, struct buf *out)
+{
+	size_t end = ls->reread_at + REREAD_AT_ONCE;
+
+	buf_add_text(out, "(&");
+	buf_add_text(out, ls->filter);
+	buf_add_text(out, "(|");
+	while (ls->reread_at < ls->reread.count && ls->reread_at < end) {
+		char text[SYNC_UUID_TEXT];
+
+		sync_uuid_print(ls->reread.list[ls->reread_at++], text);
+		buf_printf(out, "(entryUUID=%s)", text);
+	}
+	buf_add_text(out, "))");
+}
+
+void ldap_on_reread_timer(struct ldap_source *ls)
+{
+	struct buf filter;
+
+	buf_init(&filter);
+	print_filter(ls, &filter);
+	uuid_set_clear(&ls->reread_touched);
+	batch_clear(&ls->reread_batch);
+	if (filter.failed) {
+		ldap_failed(ls, status_text(CX_ENOMEM));
+	} else {
+		ldap_search(ls, ls->source->conf->base, ls->scope, filter.data,
+		    ls->attributes, NULL, &ls->reread_msgid);
+	}
+	buf_release(&filter);
+}
+
+static void next_step(struct ldap_source *ls)
+{
+	if (ls->reread_at < ls->reread.count) {
+		ldap_on_reread_timer(ls);
+		return;
+	}
+	ls->reread_at = 0;
+	if (++ls->reread_round < SYNC_REREADS) {
+		ldap_timer_start(ls, TIMER_REREAD, sync_times.reread[ls->reread_round]);
+	} else {
+		ldap_reread_end(ls);
+	}
+}
+
+static void on_answer(struct ldap_source *ls, LDAPMessage *message)
+{
+	char text[256];
+
+	if (ldap_result_of(ls, message, text) != LDAP_SUCCESS) {
+		log_warnx("directory %s: references cannot be read again: %s",
+		    ls->source->conf->name, text);
+		ldap_reread_end(ls);
+		return;
+	}
+	/* Changes that came by the session go first; they may be newer than the answer. */
+	if (!ldap_session_flush(ls, false) || ls->reread_msgid < 0) {
+		/* Given up, or begun again with more of them. */
+		return;
+	}
+	ls->reread_msgid = -1;
+	for (size_t i = 0; i < ls->reread_batch.count; i++) {
+		struct change *change = &ls->reread_batch.changes[i];
+
+		if (uuid_set_has(&ls->reread_touched, change->uuid)) {
+			change->kind = CHANGE_PRESENT;
+		}
+	}
+	if (ls->reread_batch.count > 0 && !ldap_deliver(ls, &ls->reread_batch, false)) {
+		return;
+	}
+	if (!ldap_timer_is_running(ls, TIMER_REREAD)) {
+		next_step(ls);
+	}
+}
+
+void ldap_reread_message(struct ldap_source *ls, LDAPMessage *message)
+{
+	uint8_t uuid[SYNC_UUID_SIZE];
+	enum status status;
+
+	if (ldap_msgtype(message) == LDAP_RES_SEARCH_RESULT) {
+		on_answer(ls, message);
+		return;
+	}
+	if (ldap_msgtype(message) != LDAP_RES_SEARCH_ENTRY) {
+		return;
+	}
+	status = ldap_entry_load(&ls->entry, ls->ld, message);
+	if (status == CX_OK) {
+		status = ldap_entry_identity(&ls->entry, uuid);
+	}
+	/* Only what was asked for: an identity made of a DN is none here. */
+	if (status == CX_OK && uuid_set_has(&ls->reread, uuid)) {
+		status = syncrepl_take_entry(ls->source, &ls->reread_batch, &ls->entry,
+		    uuid, &ls->refused);
+	}
+	if (status != CX_OK) {
+		ldap_failed(ls, status_text(status));
+	}
+}

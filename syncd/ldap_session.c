@@ -1,0 +1,439 @@
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "syncd/cookie.h"
+#include "syncd/ldap_source.h"
+
+/* A batch that large is delivered without waiting for more. */
+#define BATCH_MAX 500
+/* More referrers than this: a full refresh is cheaper. */
+#define REREAD_MAX 1000
+
+bool ldap_is_persisting(const struct ldap_source *ls)
+{
+	return ls->session != NULL && ls->session->is_refreshed;
+}
+
+static void session_free(struct ldap_source *ls, struct syncrepl **at)
+{
+	if (*at != NULL) {
+		syncrepl_abandon(*at, ls->ld);
+		syncrepl_release(*at);
+		free(*at);
+		*at = NULL;
+	}
+}
+
+void ldap_session_end(struct ldap_source *ls)
+{
+	session_free(ls, &ls->session);
+	session_free(ls, &ls->next);
+	ls->wants_refresh = false;
+}
+
+static bool session_start(struct ldap_source *ls, struct syncrepl **at,
+    struct span cookie)
+{
+	struct syncrepl_request request = { ls->source->conf->base, ls->scope,
+		ls->filter, ls->attributes, cookie };
+	int rc;
+
+	*at = malloc(sizeof(**at));
+	if (*at == NULL) {
+		ldap_failed(ls, status_text(CX_ENOMEM));
+		return false;
+	}
+	syncrepl_init(*at, ls->source, &ls->refused);
+	(*at)->started_ms = ldap_now_ms();
+	rc = syncrepl_start(*at, ls->ld, &request);
+	if (rc == LDAP_SUCCESS) {
+		return true;
+	}
+	if (rc == LDAP_FILTER_ERROR) {
+		ldap_failed(ls, "the filter is wrong");
+	} else {
+		ldap_lost(ls, ldap_err2string(rc));
+	}
+	return false;
+}
+
+void ldap_session_begin(struct ldap_source *ls)
+{
+	struct buf cookie;
+	enum status status = CX_OK;
+
+	buf_init(&cookie);
+	if (!ls->must_drop_cookie) {
+		status = source_cookie(ls->source, &cookie);
+	}
+	session_free(ls, &ls->session);
+	if (status != CX_OK && status != CX_NOTFOUND) {
+		ldap_failed(ls, status_text(status));
+	} else {
+		ls->source->state = "refresh";
+		ldap_timer_start(ls, TIMER_SILENCE, sync_times.silence);
+		session_start(ls, &ls->session, buf_span(&cookie));
+	}
+	buf_release(&cookie);
+}
+
+/* What the batch means for others is known before it is delivered, and acted on after. */
+static void act_on(struct ldap_source *ls, const struct follow *follow, bool is_full)
+{
+	if (follow->is_container_changed && !is_full) {
+		ldap_refresh_in(ls, sync_times.container, "a container changed");
+	}
+	if (follow->has_unknown && !is_full) {
+		ldap_refresh_forced(ls, "the server names entries that it never sent");
+	}
+	if (follow->referrers.count > REREAD_MAX) {
+		ldap_refresh_forced(ls, "very many references changed");
+	} else if (ldap_reread_add(ls, &follow->referrers) != CX_OK) {
+		ldap_refresh_forced(ls, "no memory to read references again");
+	}
+}
+
+static enum status touch(struct ldap_source *ls, const struct batch *batch)
+{
+	enum status status = CX_OK;
+
+	for (size_t i = 0; i < batch->count && status == CX_OK; i++) {
+		const uint8_t *uuid = batch->changes[i].uuid;
+
+		if (ls->next != NULL) {
+			status = uuid_set_add(&ls->touched, uuid);
+		}
+		if (status == CX_OK && ls->reread_msgid >= 0) {
+			status = uuid_set_add(&ls->reread_touched, uuid);
+		}
+	}
+	return status;
+}
+
+bool ldap_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
+{
+	struct follow follow;
+	enum status status;
+
+	follow_init(&follow);
+	status = follow_batch(ls->source, batch, &ls->refused, &follow);
+	if (status == CX_OK) {
+		status = touch(ls, batch);
+	}
+	if (status == CX_OK) {
+		status = source_deliver(ls->source, batch);
+	}
+	batch_clear(batch);
+	batch->is_complete = batch->is_refresh = batch->has_contact =
+	    batch->has_cookie = false;
+	if (status == CX_OK) {
+		act_on(ls, &follow, is_full);
+	} else {
+		/* On with the stored cookie: what is in memory may be ahead of it. */
+		ldap_failed(ls, status_text(status));
+	}
+	follow_release(&follow);
+	return status == CX_OK;
+}
+
+bool ldap_session_flush(struct ldap_source *ls, bool has_contact)
+{
+	struct syncrepl *s = ls->session;
+
+	ldap_timer_stop(ls, TIMER_SETTLE);
+	ldap_timer_stop(ls, TIMER_COOKIE);
+	if (!ldap_is_persisting(ls)) {
+		return true;
+	}
+	if (syncrepl_seal(s, has_contact) != CX_OK) {
+		ldap_failed(ls, status_text(CX_ENOMEM));
+		return false;
+	}
+	return ldap_deliver(ls, &s->batch, s->batch.is_complete && !s->has_sent_cookie);
+}
+
+/*
+ * The new session read everything while the old one went on: what the old one delivered
+ * meanwhile is newer, and the new one will send it again behind its refresh.
+ */
+static bool spare_touched(struct ldap_source *ls, struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		if (uuid_set_has(&ls->touched, batch->changes[i].uuid)) {
+			batch->changes[i].kind = CHANGE_PRESENT;
+		}
+	}
+	for (size_t i = 0; i < ls->touched.count; i++) {
+		if (batch_present(batch, ls->touched.list[i]) != CX_OK) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* True: `next` took the place of the session. */
+static bool hand_over(struct ldap_source *ls)
+{
+	struct syncrepl *next = ls->next;
+
+	if (!ldap_session_flush(ls, false)) {
+		return false;
+	}
+	if (!spare_touched(ls, &next->batch)) {
+		ldap_failed(ls, status_text(CX_ENOMEM));
+		return false;
+	}
+	session_free(ls, &ls->session);
+	ls->session = next;
+	ls->next = NULL;
+	uuid_set_release(&ls->touched);
+	return true;
+}
+
+static void start_interval(struct ldap_source *ls)
+{
+	int64_t ms = ls->source->conf->full_interval_ms;
+
+	if (ms == 0) {
+		ms = 24 * (int64_t)3600 * 1000;
+	}
+	ldap_timer_start(ls, TIMER_INTERVAL, ms);
+}
+
+/* The session in force has its refresh complete. */
+static void settle_in(struct ldap_source *ls, bool is_new)
+{
+	ls->must_drop_cookie = false;
+	ls->was_newer = false;
+	ls->tried = 0;
+	ls->failures = 0;
+	ls->source->state = "persist";
+	ldap_timer_stop(ls, TIMER_SILENCE);
+	start_interval(ls);
+	if (is_new) {
+		ls->connected_ms = ldap_now_ms();
+		ldap_probe_begin(ls);
+	}
+	if (ls->ld != NULL && ls->wants_refresh) {
+		ls->wants_refresh = false;
+		ldap_refresh_in(ls, 0, "asked for meanwhile");
+	}
+}
+
+static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
+{
+	bool is_new = s == ls->session, is_over = s->is_over;
+	size_t entries = s->entries, references = s->references;
+	bool is_full = !s->has_sent_cookie;
+	int64_t took = ldap_now_ms() - s->started_ms;
+
+	if (!is_new && !hand_over(ls)) {
+		return;
+	}
+	s->batch.is_refresh = true;
+	if (!ldap_session_flush(ls, true)) {
+		return;
+	}
+	log_info("directory %s: %s refresh finished with %zu entries in %lld.%03lld s",
+	    ls->source->conf->name, is_full ? "full" : "incremental", entries,
+	    (long long)(took / 1000), (long long)(took % 1000));
+	if (references > 0) {
+		log_warnx(
+		    "directory %s: %zu referrals to other servers are not followed",
+		    ls->source->conf->name, references);
+	}
+	settle_in(ls, is_new);
+	if (is_over && ls->ld != NULL) {
+		ldap_failed(ls, "the server ended the search after the refresh");
+	}
+}
+
+static void on_changed(struct ldap_source *ls, struct syncrepl *s, bool is_cookie_only)
+{
+	if (s != ls->session) {
+		return;
+	}
+	if (s->batch.count >= BATCH_MAX) {
+		ldap_session_flush(ls, false);
+	} else if (!is_cookie_only && !ldap_timer_is_running(ls, TIMER_SETTLE)) {
+		ldap_timer_start(ls, TIMER_SETTLE, sync_times.settle);
+	} else if (is_cookie_only && !ldap_timer_is_running(ls, TIMER_COOKIE)) {
+		ldap_timer_start(ls, TIMER_COOKIE, sync_times.cookie);
+	}
+}
+
+/* Everything once more, from this server and on this connection. */
+static void begin_without_cookie(struct ldap_source *ls, const char *why)
+{
+	log_warnx("directory %s: %s; everything is read again", ls->source->conf->name,
+	    why);
+	ls->must_drop_cookie = true;
+	ldap_session_begin(ls);
+}
+
+static bool can_poll(const struct ldap_source *ls, const struct syncrepl *s)
+{
+	return ls->source->conf->sync == SYNC_AUTO && !s->is_refreshed &&
+	       (s->result == LDAP_UNAVAILABLE_CRITICAL_EXTENSION ||
+		   s->result == LDAP_INSUFFICIENT_ACCESS ||
+		   s->result == LDAP_UNWILLING_TO_PERFORM ||
+		   s->result == LDAP_PROTOCOL_ERROR);
+}
+
+static const char *hint(int result)
+{
+	switch (result) {
+	case LDAP_SIZELIMIT_EXCEEDED:
+	case LDAP_TIMELIMIT_EXCEEDED:
+	case LDAP_ADMINLIMIT_EXCEEDED:
+		return " (the server limits our searches: give bind_dn unlimited size and time)";
+	case LDAP_NO_SUCH_OBJECT:
+		return " (the base does not exist, or bind_dn may not read it)";
+	case LDAP_UNAVAILABLE_CRITICAL_EXTENSION:
+		return " (no syncprov overlay for this database)";
+	default: return "";
+	}
+}
+
+static void fail_with_result(struct ldap_source *ls, const struct syncrepl *s)
+{
+	struct buf text;
+
+	buf_init(&text);
+	buf_printf(&text, "the search ended with result %d, %s", s->result,
+	    ldap_err2string(s->result));
+	if (s->text[0] != '\0') {
+		buf_add_text(&text, ", ");
+		buf_add_escaped(&text, span_of(s->text));
+	}
+	if (!s->is_refreshed) {
+		buf_printf(&text, " after %zu entries%s; nothing was changed",
+		    s->entries, hint(s->result));
+	}
+	if (s->is_refreshed) {
+		ldap_lost(ls, text.data ? text.data : "no memory");
+	} else {
+		ldap_failed(ls, text.data ? text.data : "no memory");
+	}
+	buf_release(&text);
+}
+
+/* A cookie that is newer than the server: it lags, or came back from a crash (T10). */
+static void on_newer(struct ldap_source *ls)
+{
+	if (ls->was_newer) {
+		begin_without_cookie(ls, "the server lost changes that we have seen");
+		return;
+	}
+	ls->was_newer = true;
+	ldap_failed(ls, "the server is behind what we have seen");
+	if (ldap_timer_is_running(ls, TIMER_RETRY)) {
+		ldap_timer_start(ls, TIMER_RETRY, sync_times.newer);
+	}
+}
+
+/* A full refresh beside the session did not work: that one goes on. */
+static void give_up_next(struct ldap_source *ls)
+{
+	source_error(ls->source, "the full refresh ended with result %d, %s",
+	    ls->next->result, ldap_err2string(ls->next->result));
+	ldap_timer_stop(ls, TIMER_SILENCE);
+	session_free(ls, &ls->next);
+	uuid_set_release(&ls->touched);
+}
+
+static void on_ended(struct ldap_source *ls, struct syncrepl *s)
+{
+	if (s == ls->next) {
+		give_up_next(ls);
+	} else if (s->result == LDAP_SYNC_REFRESH_REQUIRED &&
+		   (s->is_refreshed || s->has_sent_cookie)) {
+		if (ldap_session_flush(ls, false)) {
+			begin_without_cookie(ls, "the server asks for a full refresh");
+		}
+	} else if (s->result == LDAP_UNWILLING_TO_PERFORM && s->has_sent_cookie &&
+		   !s->is_refreshed && strstr(s->text, "consumer") != NULL) {
+		on_newer(ls);
+	} else if (can_poll(ls, s)) {
+		log_warnx(
+		    "directory %s: the server offers no syncrepl here (result %d, %s): "
+		    "polling",
+		    ls->source->conf->name, s->result, ldap_err2string(s->result));
+		ls->is_polling = true;
+		ls->persist_again_ms = ldap_now_ms() + sync_times.persist_again;
+		session_free(ls, &ls->session);
+		ldap_poll_begin(ls);
+	} else {
+		if (ldap_is_persisting(ls) && !ldap_session_flush(ls, false)) {
+			return;
+		}
+		fail_with_result(ls, s);
+	}
+}
+
+void ldap_session_message(struct ldap_source *ls, struct syncrepl *s,
+    LDAPMessage *message)
+{
+	enum syncrepl_event event = syncrepl_message(s, ls->ld, message);
+	char text[sizeof(s->text)];
+
+	switch (event) {
+	case SYNCREPL_NOTHING:
+		if (!s->is_refreshed &&
+		    ldap_now_ms() - s->started_ms > sync_times.refresh_max) {
+			ldap_failed(ls, "the refresh takes too long");
+		}
+		break;
+	case SYNCREPL_DONE: on_refreshed(ls, s); break;
+	case SYNCREPL_CHANGED: on_changed(ls, s, false); break;
+	case SYNCREPL_COOKIE: on_changed(ls, s, true); break;
+	case SYNCREPL_IGNORED:
+		begin_without_cookie(ls, "the server did not take our cookie");
+		break;
+	case SYNCREPL_ENDED: on_ended(ls, s); break;
+	case SYNCREPL_BROKEN:
+		memcpy(text, s->text, sizeof(text));
+		ldap_failed(ls, text);
+		break;
+	}
+}
+
+void ldap_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
+{
+	if (ls->session == NULL) {
+		return;
+	}
+	if (ls->wants_refresh || (ms > 0 && ldap_timer_is_running(ls, TIMER_REFRESH))) {
+		return;
+	}
+	log_info("directory %s: full refresh: %s", ls->source->conf->name, why);
+	if (!ldap_is_persisting(ls) || ls->next != NULL) {
+		ls->wants_refresh = true;
+		return;
+	}
+	ldap_timer_start(ls, TIMER_REFRESH, ms);
+}
+
+void ldap_refresh_forced(struct ldap_source *ls, const char *why)
+{
+	int64_t now = ldap_now_ms();
+
+	if (ls->forced_ms == 0 || now - ls->forced_ms >= sync_times.forced_refresh) {
+		ls->forced_ms = now;
+		ldap_refresh_in(ls, 0, why);
+	}
+}
+
+void ldap_on_refresh_timer(struct ldap_source *ls)
+{
+	if (ls->next != NULL || !ldap_is_persisting(ls)) {
+		ls->wants_refresh = true;
+		return;
+	}
+	uuid_set_clear(&ls->touched);
+	ldap_timer_start(ls, TIMER_SILENCE, sync_times.silence);
+	session_start(ls, &ls->next, (struct span){ NULL, 0 });
+}

@@ -1,0 +1,132 @@
+#ifndef CX_LDAP_SOURCE_H
+#define CX_LDAP_SOURCE_H
+
+#include <event2/event.h>
+
+#include "syncd/follow.h"
+#include "syncd/link.h"
+#include "syncd/poll.h"
+#include "syncd/source.h"
+#include "syncd/sync_times.h"
+#include "syncd/syncrepl.h"
+
+/*
+ * The LDAP backend's own state and the seams between its parts, which all run in
+ * the event loop and never wait:
+ *
+ *   source_ldap.c   start and stop; connecting, failover, backoff; reading messages
+ *   ldap_session.c  sync searches: begin, deliver, errors; hand-over to a full refresh
+ *   ldap_probe.c    contextCSN as proof of contact and of being up to date
+ *   ldap_reread.c   entries whose references slapd may have repaired
+ *   ldap_polling.c  full passes at intervals, for servers that cannot persist
+ *
+ * States: waiting -> connecting -> refresh -> persist (or poll) -> waiting ... A
+ * connection that is lost in any of them ends in ldap_lost() or ldap_failed(), which
+ * leave nothing running but the timer of the next attempt.
+ */
+enum ldap_timer {
+	TIMER_RETRY,
+	TIMER_ATTEMPT,
+	TIMER_DRAIN,
+	TIMER_SETTLE,
+	TIMER_COOKIE,
+	TIMER_SILENCE,
+	TIMER_PROBE,
+	TIMER_REFRESH,  /* a full refresh that is wanted soon */
+	TIMER_INTERVAL, /* the daily one */
+	TIMER_REREAD,
+	TIMER_POLL,
+	TIMER_COUNT
+};
+
+struct ldap_source {
+	struct source *source;
+	char **uris; /* NULL-terminated */
+	size_t uri_count, uri_at;
+	char *filter;
+	char **attributes; /* NULL-terminated; the mapping's and ours */
+	int scope;
+	struct event *timers[TIMER_COUNT];
+
+	struct link_attempt *attempt;
+	LDAP *ld;
+	struct event *readable;
+	size_t tried;      /* URIs since the last that worked */
+	unsigned failures; /* rounds of them, and connections that were no good */
+	bool is_polling;
+	int64_t connected_ms, persist_again_ms;
+
+	/* The session in force, and the one that a full refresh hands over to. */
+	struct syncrepl *session, *next;
+	struct uuid_set refused;
+	struct uuid_set touched; /* delivered since `next` began */
+	bool must_drop_cookie;
+	bool wants_refresh; /* as soon as the running one is done */
+	bool was_newer;
+	int64_t forced_ms; /* when a refresh was last forced; 0 never */
+
+	char *suffix; /* of the naming context that holds our base; NULL: not known */
+	int root_msgid, probe_msgid;
+	bool is_probe_late;
+	struct buf probe_csns, ahead_csns;
+
+	struct uuid_set reread;
+	struct uuid_set reread_touched; /* delivered since the request went out */
+	size_t reread_at, reread_round;
+	int reread_msgid;
+	struct batch reread_batch;
+	struct ldap_entry entry;
+
+	struct poll poll;
+};
+
+int64_t ldap_now_ms(void); /* monotonic */
+void ldap_timer_start(struct ldap_source *, enum ldap_timer, int64_t ms);
+void ldap_timer_stop(struct ldap_source *, enum ldap_timer);
+bool ldap_timer_is_running(struct ldap_source *, enum ldap_timer);
+
+/* The connection is gone: the same server is tried again first. */
+void ldap_lost(struct ldap_source *, const char *why);
+/* This server is of no use to us now: on to the next one, or later. */
+void ldap_failed(struct ldap_source *, const char *why);
+/* Sends a search; *msgid -1 and false (after ldap_lost()) where it cannot be sent. */
+bool ldap_search(struct ldap_source *, const char *base, int scope, const char *filter,
+    char **attributes, LDAPControl **, int *msgid);
+
+/* The refresh begins on a new connection. */
+void ldap_session_begin(struct ldap_source *);
+void ldap_session_message(struct ldap_source *, struct syncrepl *, LDAPMessage *);
+/* What has come in goes to the replica. False: the connection was given up. */
+bool ldap_session_flush(struct ldap_source *, bool has_contact);
+void ldap_session_end(struct ldap_source *);
+bool ldap_is_persisting(const struct ldap_source *);
+/* A full refresh after `ms`, once things are quiet; one that is wanted already stays. */
+void ldap_refresh_in(struct ldap_source *, int64_t ms, const char *why);
+/* For reasons that might come again and again: at most once in sync_times.forced_refresh. */
+void ldap_refresh_forced(struct ldap_source *, const char *why);
+void ldap_on_refresh_timer(struct ldap_source *);
+/*
+ * A batch of whatever origin, with what follows from it. `is_full`: it holds everything, so
+ * that nothing can be missing from it. False: the connection was given up.
+ */
+bool ldap_deliver(struct ldap_source *, struct batch *, bool is_full);
+
+void ldap_probe_begin(struct ldap_source *);
+void ldap_probe_end(struct ldap_source *);
+void ldap_on_probe_timer(struct ldap_source *);
+void ldap_root_message(struct ldap_source *, LDAPMessage *);
+void ldap_probe_message(struct ldap_source *, LDAPMessage *);
+
+enum status ldap_reread_add(struct ldap_source *, const struct uuid_set *);
+void ldap_reread_end(struct ldap_source *);
+void ldap_on_reread_timer(struct ldap_source *);
+void ldap_reread_message(struct ldap_source *, LDAPMessage *);
+
+void ldap_poll_begin(struct ldap_source *);
+void ldap_poll_end(struct ldap_source *);
+void ldap_poll_message(struct ldap_source *, LDAPMessage *);
+
+/* The result code of a message, and the server's text (escaped, in `text`). */
+int ldap_result_of(struct ldap_source *, LDAPMessage *, char text[256]);
+
+#endif

@@ -1,0 +1,398 @@
+#include "config.h"
+
+#include "syncd/link_bind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "value/buf.h"
+
+/* Where Debian and others keep the authorities they trust; used where none is configured. */
+#define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+
+/*
+ * One step, at most; what libldap does in one (connecting, the TLS handshake) may be
+ * half of the time that a lost connection has to be on the next URI.
+ */
+#define STEP_MAX_MS 5000
+
+/* A peer that went without a word is noticed after 60 + 4 * 15 s (ldap-sync.md, 5.7). */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_PROBES     4
+#define KEEPALIVE_INTERVAL_S 15
+#define UNACKNOWLEDGED_MS    90000
+
+bool link_settings_copy(struct link_settings *s, const struct conf_directory *conf,
+    const char *uri)
+{
+	s->uri = strdup(uri);
+	s->bind_dn = strdup(conf->bind_dn);
+	s->bind_password_file = strdup(conf->bind_password_file);
+	s->sasl_mech = strdup(conf->sasl_mech);
+	s->tls_ca_file = strdup(conf->tls_ca_file);
+	s->tls_cert_file = strdup(conf->tls_cert_file);
+	s->tls_key_file = strdup(conf->tls_key_file);
+	s->has_starttls = conf->starttls;
+	s->has_tls_verify = conf->tls_verify;
+	s->timeout_ms = conf->timeout_ms > 0 ? conf->timeout_ms : STEP_MAX_MS;
+	return s->uri && s->bind_dn && s->bind_password_file && s->sasl_mech &&
+	       s->tls_ca_file && s->tls_cert_file && s->tls_key_file;
+}
+
+void link_settings_release(struct link_settings *s)
+{
+	free(s->uri);
+	free(s->bind_dn);
+	free(s->bind_password_file);
+	free(s->sasl_mech);
+	free(s->tls_ca_file);
+	free(s->tls_cert_file);
+	free(s->tls_key_file);
+	memset(s, 0, sizeof(*s));
+}
+
+static enum status read_all(int fd, char *out, size_t size, size_t *len)
+{
+	*len = 0;
+	while (*len < size) {
+		ssize_t n = read(fd, out + *len, size - *len);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n < 0) {
+			return CX_EIO;
+		}
+		if (n == 0) {
+			return CX_OK;
+		}
+		*len += (size_t)n;
+	}
+	return CX_OK;
+}
+
+static enum status check_password(const char *path, char *text, size_t *len,
+    struct errbuf *err)
+{
+	if (*len > 0 && text[*len - 1] == '\n') {
+		--*len;
+	}
+	if (*len > LINK_PASSWORD_MAX) {
+		errbuf_set(err, "%s: the password is too long", path);
+		return CX_EINVAL;
+	}
+	if (*len == 0 || memchr(text, '\0', *len) != NULL) {
+		/* An empty one would be an anonymous bind that looks like success. */
+		errbuf_set(err, "%s: %s", path,
+		    *len == 0 ? "the password is empty"
+			      : "there is a NUL in the password");
+		return CX_EINVAL;
+	}
+	text[*len] = '\0';
+	return CX_OK;
+}
+
+enum status link_read_password(const char *path, char out[LINK_PASSWORD_MAX + 1],
+    size_t *len, struct errbuf *err)
+{
+	char text[LINK_PASSWORD_MAX + 2];
+	struct stat st;
+	enum status status;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		errbuf_set(err, "%s: %s", path, strerror(errno));
+		if (fd >= 0) {
+			close(fd);
+		}
+		return CX_EIO;
+	}
+	if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+		errbuf_set(err,
+		    "%s: others can read or change the password (chmod o-rwx)", path);
+		close(fd);
+		return CX_EINVAL;
+	}
+	status = read_all(fd, text, sizeof(text), len);
+	if (status != CX_OK) {
+		errbuf_set(err, "%s: %s", path, strerror(errno));
+	} else {
+		status = check_password(path, text, len, err);
+	}
+	close(fd);
+	if (status == CX_OK) {
+		memcpy(out, text, *len + 1);
+	}
+	explicit_bzero(text, sizeof(text));
+	return status;
+}
+
+static bool has_scheme(const char *uri, const char *scheme)
+{
+	return strncasecmp(uri, scheme, strlen(scheme)) == 0;
+}
+
+static bool uses_tls(const struct link_settings *s)
+{
+	return has_scheme(s->uri, "ldaps://") ||
+	       (has_scheme(s->uri, "ldap://") && s->has_starttls);
+}
+
+/* Sets result->error from a libldap code, the server's text and what was being done. */
+static int failed(struct link_result *result, LDAP *ld, const char *doing, int code)
+{
+	char *text = NULL;
+	struct buf out;
+
+	if (ld != NULL) {
+		ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
+	}
+	buf_init(&out);
+	buf_add_escaped(&out, span_of(ldap_err2string(code)));
+	if (text != NULL && *text != '\0') {
+		buf_add_text(&out, " (");
+		buf_add_escaped(&out, span_of(text));
+		buf_add_text(&out, ")");
+	}
+	errbuf_set(&result->error, "%s: %s", doing, out.data ? out.data : "no memory");
+	buf_release(&out);
+	ldap_memfree(text);
+	result->code = code;
+	return code;
+}
+
+struct int_option {
+	int option, value;
+};
+
+static int set_limits(LDAP *ld, const struct link_settings *s)
+{
+	static const struct int_option options[] = {
+		{ LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3 },
+		{ LDAP_OPT_DEREF, LDAP_DEREF_NEVER },
+		{ LDAP_OPT_X_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S },
+		{ LDAP_OPT_X_KEEPALIVE_PROBES, KEEPALIVE_PROBES },
+		{ LDAP_OPT_X_KEEPALIVE_INTERVAL, KEEPALIVE_INTERVAL_S },
+	};
+	int64_t step = s->timeout_ms < STEP_MAX_MS ? s->timeout_ms : STEP_MAX_MS;
+	struct timeval network = { step / 1000, step % 1000 * 1000 };
+	struct timeval operation = { s->timeout_ms / 1000,
+		s->timeout_ms % 1000 * 1000 };
+	unsigned unacknowledged = UNACKNOWLEDGED_MS;
+	int rc = LDAP_OPT_SUCCESS;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && rc == 0; i++) {
+		rc = ldap_set_option(ld, options[i].option, &options[i].value);
+	}
+	/*
+	 * A chased referral would bind as nobody somewhere else; a signal would end the
+	 * connection; without CONNECT_ASYNC a peer that is silent in the TLS handshake
+	 * makes Debian 12's libldap spin (ldap-sync.md, T11).
+	 */
+	if (rc != LDAP_OPT_SUCCESS ||
+	    (rc = ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF)) != 0 ||
+	    (rc = ldap_set_option(ld, LDAP_OPT_RESTART, LDAP_OPT_ON)) != 0 ||
+	    (rc = ldap_set_option(ld, LDAP_OPT_CONNECT_ASYNC, LDAP_OPT_ON)) != 0 ||
+	    (rc = ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &network)) != 0 ||
+	    (rc = ldap_set_option(ld, LDAP_OPT_TIMEOUT, &operation)) != 0) {
+		return rc;
+	}
+	/* Not on every system; keep-alive is there then. */
+	ldap_set_option(ld, LDAP_OPT_TCP_USER_TIMEOUT, &unacknowledged);
+	return LDAP_OPT_SUCCESS;
+}
+
+struct text_option {
+	int option;
+	const char *value;
+	const char *what;
+};
+
+/* A file that libldap would only call "unknown error code" later. */
+static bool is_readable(struct link_result *result, const struct text_option *option)
+{
+	if (access(option->value, R_OK) == 0) {
+		return true;
+	}
+	errbuf_set(&result->error, "%s %s: %s", option->what, option->value,
+	    strerror(errno));
+	result->code = LDAP_LOCAL_ERROR;
+	return false;
+}
+
+static int set_tls(LDAP *ld, const struct link_settings *s, struct link_result *result)
+{
+	const char *ca = *s->tls_ca_file                     ? s->tls_ca_file
+			 : access(SYSTEM_CA_FILE, R_OK) == 0 ? SYSTEM_CA_FILE
+							     : "";
+	const struct text_option files[] = {
+		{ LDAP_OPT_X_TLS_CACERTFILE, ca, "tls_ca_file" },
+		{ LDAP_OPT_X_TLS_CERTFILE, s->tls_cert_file, "tls_cert_file" },
+		{ LDAP_OPT_X_TLS_KEYFILE, s->tls_key_file, "tls_key_file" },
+	};
+	int require = s->has_tls_verify ? LDAP_OPT_X_TLS_DEMAND : LDAP_OPT_X_TLS_NEVER;
+	int minimum = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2, client = 0, rc;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		if (*files[i].value == '\0') {
+			continue;
+		}
+		if (!is_readable(result, &files[i])) {
+			return LDAP_LOCAL_ERROR;
+		}
+		rc = ldap_set_option(ld, files[i].option, files[i].value);
+		if (rc != LDAP_OPT_SUCCESS) {
+			return failed(result, NULL, files[i].what, LDAP_LOCAL_ERROR);
+		}
+	}
+	/* All of it counts only once a context was made of it. */
+	if (ldap_set_option(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &require) != 0 ||
+	    ldap_set_option(ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &minimum) != 0 ||
+	    ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client) != 0) {
+		errbuf_set(&result->error,
+		    "TLS cannot be set up with the files given "
+		    "(tls_ca_file, tls_cert_file, tls_key_file)");
+		return result->code = LDAP_LOCAL_ERROR;
+	}
+	return LDAP_SUCCESS;
+}
+
+/* What libsasl asks for; we have nothing to say but what the mechanism knows itself. */
+struct sasl_prompt {
+	/* The head of sasl_interact_t (sasl.h), fixed by its ABI. */
+	unsigned long id;
+	const char *challenge, *prompt, *default_result;
+	const void *result;
+	unsigned len;
+};
+
+static int sasl_interact(LDAP *ld, unsigned flags, void *defaults, void *prompts)
+{
+	(void)ld;
+	(void)flags;
+	(void)defaults;
+	for (struct sasl_prompt *p = prompts; p->id != 0; p++) {
+		p->result = p->default_result ? p->default_result : "";
+		p->len = (unsigned)strlen(p->result);
+	}
+	return LDAP_SUCCESS;
+}
+
+static int bind_simple(LDAP *ld, const struct link_settings *s,
+    struct link_result *result)
+{
+	char password[LINK_PASSWORD_MAX + 1] = "";
+	struct berval credentials = { 0, password };
+	size_t len = 0;
+	int rc;
+
+	if (*s->bind_password_file != '\0') {
+		if (link_read_password(s->bind_password_file, password, &len,
+			&result->error) != CX_OK) {
+			return result->code = LDAP_LOCAL_ERROR;
+		}
+		result->is_clear_text = !uses_tls(s) &&
+					!has_scheme(s->uri, "ldapi://") &&
+					*s->bind_dn != '\0';
+	}
+	credentials.bv_len = (ber_len_t)len;
+	rc = ldap_sasl_bind_s(ld, s->bind_dn, LDAP_SASL_SIMPLE, &credentials, NULL,
+	    NULL, NULL);
+	explicit_bzero(password, sizeof(password));
+	return rc;
+}
+
+static int bind_as_told(LDAP *ld, const struct link_settings *s,
+    struct link_result *result)
+{
+	int rc;
+
+	if (*s->sasl_mech == '\0') {
+		rc = bind_simple(ld, s, result);
+	} else if (strcasecmp(s->sasl_mech, "EXTERNAL") == 0) {
+		struct berval nobody = { 0, NULL };
+		char empty[] = "";
+
+		nobody.bv_val = empty;
+		rc = ldap_sasl_bind_s(ld, NULL, "EXTERNAL", &nobody, NULL, NULL, NULL);
+	} else {
+		ldap_set_option(ld, LDAP_OPT_X_SASL_NOCANON, LDAP_OPT_ON);
+		rc = ldap_sasl_interactive_bind_s(ld, NULL, s->sasl_mech, NULL, NULL,
+		    LDAP_SASL_QUIET, sasl_interact, NULL);
+	}
+	if (rc == LDAP_SUCCESS || result->error.text[0] != '\0') {
+		return rc;
+	}
+	result->is_refused =
+	    rc == LDAP_INVALID_CREDENTIALS || rc == LDAP_INSUFFICIENT_ACCESS ||
+	    rc == LDAP_AUTH_METHOD_NOT_SUPPORTED || rc == LDAP_INAPPROPRIATE_AUTH ||
+	    rc == LDAP_STRONG_AUTH_REQUIRED || rc == LDAP_CONFIDENTIALITY_REQUIRED ||
+	    rc == LDAP_INVALID_DN_SYNTAX;
+	return failed(result, ld,
+	    rc == LDAP_SERVER_DOWN && uses_tls(s)
+		? "connect, or check of the certificate"
+	    : rc == LDAP_SERVER_DOWN || rc == LDAP_CONNECT_ERROR ? "connect"
+								 : "bind",
+	    rc);
+}
+
+/*
+ * libldap's asynchronous connect leaves the descriptor blocking: a record that stops half-way
+ * would hold the loop for ever.
+ */
+static int unblock(LDAP *ld, struct link_result *result)
+{
+	int fd = -1, flags;
+
+	if (ldap_get_option(ld, LDAP_OPT_DESC, &fd) == LDAP_OPT_SUCCESS && fd >= 0 &&
+	    (flags = fcntl(fd, F_GETFL)) >= 0 &&
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		return LDAP_SUCCESS;
+	}
+	return failed(result, NULL, "descriptor", LDAP_LOCAL_ERROR);
+}
+
+static int establish(LDAP *ld, const struct link_settings *s,
+    struct link_result *result)
+{
+	int rc = set_limits(ld, s);
+
+	if (rc != LDAP_OPT_SUCCESS) {
+		return failed(result, NULL, "options", LDAP_LOCAL_ERROR);
+	}
+	if (uses_tls(s) && (rc = set_tls(ld, s, result)) != LDAP_SUCCESS) {
+		return rc;
+	}
+	if (has_scheme(s->uri, "ldap://") && s->has_starttls &&
+	    (rc = ldap_start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS) {
+		return failed(result, ld, "StartTLS, or check of the certificate", rc);
+	}
+	rc = bind_as_told(ld, s, result);
+	return rc == LDAP_SUCCESS ? unblock(ld, result) : rc;
+}
+
+void link_establish(const struct link_settings *s, struct link_result *result)
+{
+	LDAP *ld = NULL;
+	int rc;
+
+	memset(result, 0, sizeof(*result));
+	rc = ldap_initialize(&ld, s->uri);
+	if (rc != LDAP_SUCCESS) {
+		failed(result, NULL, "uri", rc);
+		return;
+	}
+	rc = establish(ld, s, result);
+	result->code = rc;
+	if (rc == LDAP_SUCCESS) {
+		result->ld = ld;
+	} else {
+		ldap_unbind_ext(ld, NULL, NULL);
+	}
+}

@@ -1,0 +1,33 @@
+#ifndef CX_SYNC_TIMES_H
+#define CX_SYNC_TIMES_H
+
+#include <stdint.h>
+
+/*
+ * Every interval of the LDAP backend that is not a matter of configuration, in milliseconds.
+ * A constant in an object file of its own: a test links a faster one.
+ */
+#define SYNC_REREADS 3
+
+struct sync_times {
+	int64_t first_retry; /* after a connection that had been good */
+	int64_t backoff_min; /* then this, doubling, with a quarter of jitter */
+	int64_t backoff_max; /* and at once where the server refuses us */
+	int64_t attempt_max; /* for one URI, where there is another one to go to */
+	int64_t stable;      /* a connection that stayed so long was good */
+	int64_t settle;      /* changes of one moment become one transaction */
+	int64_t cookie;      /* a new cookie without a change waits so long */
+	int64_t silence;     /* no message for so long in a refresh, a pass: lost */
+	int64_t refresh_max; /* a refresh that takes longer is given up */
+	int64_t probe;       /* contextCSN is read so often; two misses: lost */
+	int64_t newer;       /* "consumer state is newer": try again after this */
+	int64_t container;   /* renamed containers: quiet for so long, then a refresh */
+	int64_t
+	    forced_refresh;    /* other reasons for a refresh count once in this time */
+	int64_t persist_again; /* a server that cannot persist is asked again */
+	int64_t reread[SYNC_REREADS]; /* referrers, after a rename or a removal */
+};
+
+extern const struct sync_times sync_times;
+
+#endif
