@@ -185,22 +185,31 @@ static enum status parse_smtp_value(struct span text, struct address *out)
 						  : address_parse_internal(text, out);
 }
 
-enum status address_parse_typed(struct span text, struct address *out)
+bool address_split_type(struct span text, struct span *type, struct span *value)
 {
-	struct span type, value;
+	size_t len = 0;
 
 	while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
 		text = (struct span){ text.ptr + 1, text.len - 1 };
 	}
-	type = (struct span){ text.ptr, 0 };
-	while (type.len < text.len && is_type_char(text.ptr[type.len])) {
-		type.len++;
+	while (len < text.len && is_type_char(text.ptr[len])) {
+		len++;
 	}
-	if (type.len == text.len || text.ptr[type.len] != ':') {
-		return parse_smtp_value(text, out);
+	if (len == text.len || text.ptr[len] != ':') {
+		*type = (struct span){ NULL, 0 };
+		*value = text;
+		return false;
 	}
-	value = (struct span){ text.ptr + type.len + 1, text.len - type.len - 1 };
-	if (span_equal_case(type, SPAN("smtp"))) {
+	*type = (struct span){ text.ptr, len };
+	*value = (struct span){ text.ptr + len + 1, text.len - len - 1 };
+	return true;
+}
+
+enum status address_parse_typed(struct span text, struct address *out)
+{
+	struct span type, value;
+
+	if (!address_split_type(text, &type, &value) || span_equal_case(type, SPAN("smtp"))) {
 		return parse_smtp_value(value, out);
 	}
 	return make(type, value, (struct span){ NULL, 0 }, out);

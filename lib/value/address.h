@@ -87,6 +87,12 @@ enum status address_parse_internal(struct span text, struct address *out);
  */
 enum status address_parse_typed(struct span text, struct address *out);
 
+/*
+ * The two halves of "TYPE:value" as written (for who must tell "SMTP:" from
+ * "smtp:"); false, and all of it the value, where there is no type.
+ */
+bool address_split_type(struct span text, struct span *type, struct span *value);
+
 /* From parts: local part (unquoted) or value; domain is "" for other types. */
 enum status address_make(const char *type, struct span local, struct span domain,
     struct address *out);
