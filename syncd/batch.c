@@ -38,7 +38,8 @@ static struct change *add_change(struct batch *batch, enum change_kind kind,
 {
 	if (batch->count == batch->room) {
 		size_t room = batch->room ? 2 * batch->room : 64;
-		struct change *grown = reallocarray(batch->changes, room, sizeof(*grown));
+		struct change *grown =
+		    reallocarray(batch->changes, room, sizeof(*grown));
 
 		if (!grown) {
 			return NULL;
@@ -53,7 +54,8 @@ static struct change *add_change(struct batch *batch, enum change_kind kind,
 }
 
 /* Takes the change back when its bytes found no room. */
-static enum status finish_change(struct batch *batch, struct change *change, size_t offset)
+static enum status finish_change(struct batch *batch, struct change *change,
+    size_t offset)
 {
 	if (batch->records.failed) {
 		batch->count--;

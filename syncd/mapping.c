@@ -137,7 +137,8 @@ static enum status set_roles(struct mapping *mapping, const struct conf_director
 	return CX_OK;
 }
 
-static enum status set_domains(struct mapping *mapping, const struct conf_directory *conf)
+static enum status set_domains(struct mapping *mapping,
+    const struct conf_directory *conf)
 {
 	size_t count = 0;
 
@@ -164,7 +165,8 @@ static void add_class_terms(struct buf *filter, const char *const *classes)
 	}
 }
 
-static enum status set_filter(struct mapping *mapping, const struct conf_directory *conf)
+static enum status set_filter(struct mapping *mapping,
+    const struct conf_directory *conf)
 {
 	struct buf filter;
 
@@ -176,7 +178,8 @@ static enum status set_filter(struct mapping *mapping, const struct conf_directo
 		if (is_own && conf->filter[0] != '(') {
 			buf_printf(&filter, "(%s)", conf->filter);
 		} else {
-			buf_add_text(&filter, is_own ? conf->filter : mapping->row->filter);
+			buf_add_text(&filter,
+			    is_own ? conf->filter : mapping->row->filter);
 		}
 	}
 	if (mapping->provides_domains) {
@@ -210,7 +213,7 @@ static bool add_attribute(struct mapping *mapping, size_t *count, const char *na
 static enum status set_attributes(struct mapping *mapping)
 {
 	size_t room = sizeof(fixed_attributes) / sizeof(fixed_attributes[0]) +
-	    (size_t)ROLE_COUNT * MAPPING_NAMES_MAX + 1;
+		      (size_t)ROLE_COUNT * MAPPING_NAMES_MAX + 1;
 	size_t count = 0;
 
 	mapping->attributes = calloc(room, sizeof(*mapping->attributes));
@@ -244,7 +247,8 @@ static void set_fingerprint(struct mapping *mapping)
 	/* Without memory it is 0: at worst a full refresh too many. */
 	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL)) {
 		EVP_DigestUpdate(context, numbers, (size_t)len + 1);
-		EVP_DigestUpdate(context, mapping->row->name, strlen(mapping->row->name) + 1);
+		EVP_DigestUpdate(context, mapping->row->name,
+		    strlen(mapping->row->name) + 1);
 		for (size_t role = 0; role < ROLE_COUNT; role++) {
 			for (size_t i = 0; mapping->roles[role][i]; i++) {
 				EVP_DigestUpdate(context, mapping->roles[role][i],
@@ -275,7 +279,8 @@ enum status mapping_new(const struct conf_directory *conf, struct mapping **out,
 	}
 	mapping->row = find_row(name);
 	if (!mapping->row) {
-		errbuf_set(err, "directory \"%s\": no mapping \"%s\"", conf->name, name);
+		errbuf_set(err, "directory \"%s\": no mapping \"%s\"", conf->name,
+		    name);
 		mapping_free(mapping);
 		return CX_ECONF;
 	}
@@ -342,7 +347,8 @@ bool mapping_allows_domain(const struct mapping *mapping, struct span domain)
 			return true;
 		}
 		/* "*.acme.example": any depth below, not itself. */
-		if (limit.len > 2 && limit.ptr[0] == '*' && domain.len > limit.len - 1) {
+		if (limit.len > 2 && limit.ptr[0] == '*' &&
+		    domain.len > limit.len - 1) {
 			struct span tail = { domain.ptr + domain.len - (limit.len - 1),
 				limit.len - 1 };
 
@@ -361,7 +367,8 @@ static bool has_address(const struct mapper *mapper)
 		ROLE_TARGET_ADDRESS };
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
-		struct value_cursor cursor = { .names = mapper->mapping->roles[roles[i]] };
+		struct value_cursor cursor = { .names =
+						   mapper->mapping->roles[roles[i]] };
 		struct span value;
 
 		if (mapper_next(mapper, &cursor, &value)) {
@@ -386,7 +393,8 @@ static enum status build(const struct mapper *mapper)
 	if (mapping->provides_domains && mapper_has_class(mapper, domain_classes)) {
 		return mapper_domain(mapper);
 	}
-	if (mapping->provides_connectors && mapper_has_class(mapper, connector_classes)) {
+	if (mapping->provides_connectors &&
+	    mapper_has_class(mapper, connector_classes)) {
 		return mapper_connector(mapper);
 	}
 	if (mapping->provides_recipients &&

@@ -23,10 +23,10 @@ struct mapping_row {
 	const char *roles[ROLE_COUNT];
 	/* An entry with one of these object classes is a recipient ... */
 	const char *const recipient_classes[8];
-	bool needs_address; /* ... if it has some address at all */
-	const char *const group_classes[4];	/* always a group */
+	bool needs_address;                 /* ... if it has some address at all */
+	const char *const group_classes[4]; /* always a group */
 	const char *const member_group_classes[4]; /* a group where it has members */
-	const char *filter; /* of recipients */
+	const char *filter;                        /* of recipients */
 	/* A home server whose RDN has this value is named by the RDN above it. */
 	const char *home_server_skip;
 };
@@ -57,8 +57,8 @@ struct mapper {
 void mapper_note(const struct mapper *, const char *attribute, struct span value,
     const char *what);
 /* The same as the reason why the entry cannot be used. Returns CX_EINVAL. */
-enum status mapper_refuse(const struct mapper *, const char *attribute, struct span value,
-    const char *what);
+enum status mapper_refuse(const struct mapper *, const char *attribute,
+    struct span value, const char *what);
 /* The entry has one of these object classes. */
 bool mapper_has_class(const struct mapper *, const char *const *classes);
 
@@ -88,7 +88,7 @@ struct value_list {
 	struct value_slot {
 		size_t offset, len;
 		struct span raw;
-	} *slots;
+	} * slots;
 	size_t count, room;
 	struct buf text;
 };

@@ -22,7 +22,8 @@ NAMES(relay_client, "coexistRelayClient");
 NAMES(relay_certificate, "coexistRelayCertificate");
 
 /* FALSE is the safe reading, but which of the two "off"s was meant is not ours to say. */
-static enum status read_enabled(const struct mapper *mapper, uint32_t flag, uint32_t *flags)
+static enum status read_enabled(const struct mapper *mapper, uint32_t flag,
+    uint32_t *flags)
 {
 	bool is_enabled = true;
 
@@ -37,7 +38,8 @@ static enum status read_enabled(const struct mapper *mapper, uint32_t flag, uint
 }
 
 /* A next hop goes into the MTA's tables verbatim: one word, no control characters. */
-static enum status read_hop(const struct mapper *mapper, names attribute, struct span *out)
+static enum status read_hop(const struct mapper *mapper, names attribute,
+    struct span *out)
 {
 	enum status status = mapper_single(mapper, attribute, out);
 
@@ -82,7 +84,8 @@ static enum status read_patterns(const struct mapper *mapper, struct value_list 
 
 		value = span_trim(value);
 		if (canonical_pattern(value, pattern, sizeof(pattern)) != CX_OK) {
-			mapper_note(mapper, associated_domain[0], value, "not a domain");
+			mapper_note(mapper, associated_domain[0], value,
+			    "not a domain");
 		} else if (!mapping_allows_domain(mapper->mapping, span_of(pattern))) {
 			mapper_note(mapper, associated_domain[0], value,
 			    "outside the domains of this directory");
@@ -92,8 +95,8 @@ static enum status read_patterns(const struct mapper *mapper, struct value_list 
 	}
 	value_list_sort(list);
 	if (status == CX_OK && list->count == 0) {
-		return mapper_refuse(mapper, associated_domain[0], (struct span){ NULL, 0 },
-		    "no usable domain");
+		return mapper_refuse(mapper, associated_domain[0],
+		    (struct span){ NULL, 0 }, "no usable domain");
 	}
 	return status;
 }
@@ -145,16 +148,16 @@ static enum domain_unknown read_unknown(const struct mapper *mapper)
 		}
 		if (!is_known || seen++) {
 			mapper_note(mapper, unknown_recipient[0], value,
-			    is_known ? "several values, read as reject" :
-				       "no such word, read as reject");
+			    is_known ? "several values, read as reject"
+				     : "no such word, read as reject");
 			return DOMAIN_UNKNOWN_REJECT;
 		}
 	}
 	return result;
 }
 
-static enum status read_rewrite_domain(const struct mapper *mapper, enum domain_type type,
-    char out[ADDRESS_DOMAIN_MAX + 1])
+static enum status read_rewrite_domain(const struct mapper *mapper,
+    enum domain_type type, char out[ADDRESS_DOMAIN_MAX + 1])
 {
 	struct span value;
 	enum status status = mapper_single(mapper, rewrite_domain, &value);
@@ -216,7 +219,8 @@ static const char *check_space(struct span value)
 {
 	struct address_space space;
 
-	return address_space_parse(value, &space) == CX_OK ? NULL : "not an address space";
+	return address_space_parse(value, &space) == CX_OK ? NULL
+							   : "not an address space";
 }
 
 static const char *check_peer(struct span value)
@@ -233,8 +237,8 @@ static const char *check_relay_client(struct span value)
 {
 	struct cidr block;
 
-	return cidr_parse(value, &block) == CX_OK ? NULL :
-						    "neither an IP address nor a block";
+	return cidr_parse(value, &block) == CX_OK ? NULL
+						  : "neither an IP address nor a block";
 }
 
 static enum status read_checked(const struct mapper *mapper, names attribute,
@@ -287,7 +291,8 @@ static bool normalise_fingerprint(struct span value, char out[64])
 	return len == 64;
 }
 
-static enum status read_certificates(const struct mapper *mapper, struct value_list *list)
+static enum status read_certificates(const struct mapper *mapper,
+    struct value_list *list)
 {
 	struct value_cursor cursor = { .names = relay_certificate };
 	struct span value;
@@ -325,10 +330,11 @@ enum status mapper_connector(const struct mapper *mapper)
 	}
 	if ((status = read_enabled(mapper, CONNECTOR_DISABLED, &flags)) != CX_OK ||
 	    (status = read_hop(mapper, next_hop, &hop)) != CX_OK ||
-	    (status = read_checked(mapper, address_space, check_space, &spaces)) != CX_OK ||
-	    (status = read_checked(mapper, peer, check_peer, &peers)) != CX_OK ||
-	    (status = read_checked(mapper, relay_client, check_relay_client, &clients)) !=
+	    (status = read_checked(mapper, address_space, check_space, &spaces)) !=
 		CX_OK ||
+	    (status = read_checked(mapper, peer, check_peer, &peers)) != CX_OK ||
+	    (status = read_checked(mapper, relay_client, check_relay_client,
+		 &clients)) != CX_OK ||
 	    (status = read_certificates(mapper, &certificates)) != CX_OK) {
 		goto out;
 	}

@@ -31,7 +31,8 @@ static enum status read_address(const struct mapper *mapper, const char *attribu
 	}
 	status = wrong ? CX_EINVAL : address_parse_typed(value, address);
 	if (status == CX_ETOOLONG) {
-		return mapper_refuse(mapper, attribute, value, "the address is too long");
+		return mapper_refuse(mapper, attribute, value,
+		    "the address is too long");
 	} else if (status == CX_EINVAL) {
 		wrong = wrong ? wrong : "not an address";
 	} else if (status != CX_OK) {
@@ -114,12 +115,12 @@ static enum status read_proxies(const struct mapper *mapper, struct own_addresse
 			continue;
 		}
 		if (status == CX_OK) {
-			bool is_primary = value.len > 5 &&
-			    memcmp(value.ptr, "SMTP:", 5) == 0;
+			bool is_primary =
+			    value.len > 5 && memcmp(value.ptr, "SMTP:", 5) == 0;
 
-			status = value_list_add(
-			    is_primary ? &own->primaries : &own->rest, buf_span(text),
-			    value);
+			status =
+			    value_list_add(is_primary ? &own->primaries : &own->rest,
+				buf_span(text), value);
 		}
 	}
 	value_list_sort(&own->primaries);
@@ -180,8 +181,8 @@ static enum status read_foreign_addresses(const struct mapper *mapper, names att
 	buf_init(&text);
 	while (status == CX_OK && mapper_next(mapper, &cursor, &value)) {
 		value = span_trim(value);
-		status = read_address(mapper, value_cursor_name(&cursor), value, &address,
-		    &text);
+		status = read_address(mapper, value_cursor_name(&cursor), value,
+		    &address, &text);
 		if (status == CX_OK) {
 			status = value_list_add(list, buf_span(&text), value);
 		} else if (status == CX_NOTFOUND) {
@@ -230,7 +231,8 @@ static enum status read_references(const struct mapper *mapper, names attributes
 			    "the DN is too long");
 		}
 		if (status == CX_EINVAL) {
-			mapper_note(mapper, value_cursor_name(&cursor), value, "not a DN");
+			mapper_note(mapper, value_cursor_name(&cursor), value,
+			    "not a DN");
 			unresolvable_key(value, &key);
 			status = CX_OK;
 		}
@@ -263,8 +265,8 @@ static enum status read_home_server(const struct mapper *mapper, struct buf *out
 {
 	const char *skip = mapper->mapping->row->home_server_skip;
 	struct span value;
-	enum status status = mapper_single(mapper, mapper->mapping->roles[ROLE_HOME_SERVER],
-	    &value);
+	enum status status =
+	    mapper_single(mapper, mapper->mapping->roles[ROLE_HOME_SERVER], &value);
 
 	buf_clear(out);
 	if (status != CX_OK || span_is_empty(value)) {
@@ -272,7 +274,8 @@ static enum status read_home_server(const struct mapper *mapper, struct buf *out
 	}
 	if (memchr(value.ptr, '=', value.len)) {
 		status = dn_rdn_value(value, out);
-		if (status == CX_OK && skip && span_equal_case(buf_span(out), span_of(skip))) {
+		if (status == CX_OK && skip &&
+		    span_equal_case(buf_span(out), span_of(skip))) {
 			buf_clear(out);
 			status = dn_rdn_value(parent_dn(value), out);
 		}
@@ -299,14 +302,15 @@ static enum status read_logins(const struct mapper *mapper, struct value_list *l
 			continue;
 		}
 		if (value.len > ADDRESS_VALUE_MAX) {
-			status = mapper_refuse(mapper, value_cursor_name(&cursor), value,
-			    "the login name is too long");
+			status = mapper_refuse(mapper, value_cursor_name(&cursor),
+			    value, "the login name is too long");
 			break;
 		}
 		buf_clear(&folded);
 		status = utf8_fold(value, &folded);
 		if (status == CX_EINVAL) {
-			mapper_note(mapper, value_cursor_name(&cursor), value, "not UTF-8");
+			mapper_note(mapper, value_cursor_name(&cursor), value,
+			    "not UTF-8");
 			status = CX_OK;
 		} else if (status == CX_OK) {
 			status = value_list_add(list, buf_span(&folded), value);
@@ -328,14 +332,19 @@ static enum status read_flags(const struct mapper *mapper, uint32_t *flags)
 		names attributes;
 		uint32_t flag;
 		bool value; /* that sets it */
-		enum { IGNORE, REFUSE, ASSUME } unreadable;
+		enum {
+			IGNORE,
+			REFUSE,
+			ASSUME
+		} unreadable;
 	} rows[] = {
-		{ mapping->roles[ROLE_DELIVER_AND_REDIRECT], RECIPIENT_DELIVER_AND_REDIRECT,
-		    true, IGNORE },
+		{ mapping->roles[ROLE_DELIVER_AND_REDIRECT],
+		    RECIPIENT_DELIVER_AND_REDIRECT, true, IGNORE },
 		{ mapping->roles[ROLE_HIDE], RECIPIENT_HIDDEN, true, IGNORE },
 		{ mapping->roles[ROLE_RELAY_ALLOWED], RECIPIENT_RELAY_FORBIDDEN, false,
 		    REFUSE },
-		{ mapping->roles[ROLE_REQUIRE_AUTH], RECIPIENT_REQUIRE_AUTH, true, REFUSE },
+		{ mapping->roles[ROLE_REQUIRE_AUTH], RECIPIENT_REQUIRE_AUTH, true,
+		    REFUSE },
 		{ mapping->parked, RECIPIENT_PARKED, true, ASSUME },
 	};
 
@@ -352,8 +361,8 @@ static enum status read_flags(const struct mapper *mapper, uint32_t *flags)
 			bool is_assumed = rows[i].unreadable == ASSUME;
 
 			mapper_note(mapper, rows[i].attributes[0], nothing,
-			    is_assumed ? "neither TRUE nor FALSE, read as TRUE" :
-					 "neither TRUE nor FALSE, ignored");
+			    is_assumed ? "neither TRUE nor FALSE, read as TRUE"
+				       : "neither TRUE nor FALSE, ignored");
 			*flags |= is_assumed ? rows[i].flag : 0;
 		}
 	}
@@ -411,7 +420,8 @@ static void draft_release(struct draft *draft)
 	buf_release(&draft->scratch);
 }
 
-static enum status draft_fill_addresses(struct draft *draft, const struct mapper *mapper)
+static enum status draft_fill_addresses(struct draft *draft,
+    const struct mapper *mapper)
 {
 	enum status status;
 
@@ -420,8 +430,8 @@ static enum status draft_fill_addresses(struct draft *draft, const struct mapper
 	    (status = gather_proxies(&draft->own)) != CX_OK ||
 	    (status = read_target(mapper, &draft->target)) != CX_OK ||
 	    (status = read_foreign_addresses(mapper,
-		 mapper->mapping->roles[ROLE_FORWARDING_ADDRESS], &draft->forwardings)) !=
-		CX_OK) {
+		 mapper->mapping->roles[ROLE_FORWARDING_ADDRESS],
+		 &draft->forwardings)) != CX_OK) {
 		return status;
 	}
 	if (draft->forwardings.count > 1) {
@@ -451,13 +461,15 @@ static enum status draft_fill(struct draft *draft, const struct mapper *mapper)
 	    (status = read_logins(mapper, &draft->logins)) != CX_OK ||
 	    (status = read_references(mapper, mapping->roles[ROLE_MEMBER],
 		 &draft->members)) != CX_OK ||
-	    (status = read_foreign_addresses(mapper, mapping->roles[ROLE_MEMBER_ADDRESS],
-		 &draft->member_addresses)) != CX_OK) {
+	    (status = read_foreign_addresses(mapper,
+		 mapping->roles[ROLE_MEMBER_ADDRESS], &draft->member_addresses)) !=
+		CX_OK) {
 		return status;
 	}
 	size_t member_count = draft->members.count + draft->member_addresses.count;
 	bool is_group = mapper_has_class(mapper, mapping->row->group_classes) ||
-	    (member_count && mapper_has_class(mapper, mapping->row->member_group_classes));
+			(member_count && mapper_has_class(mapper,
+					     mapping->row->member_group_classes));
 
 	/* A target address makes a custom recipient of whatever has it. */
 	if (is_group && draft->target.len == 0) {

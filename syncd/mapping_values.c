@@ -8,7 +8,8 @@
 /* Longest part of a value that a note or a reason shows. */
 #define SHOWN_MAX 120
 
-static void say(struct buf *out, const char *attribute, struct span value, const char *what)
+static void say(struct buf *out, const char *attribute, struct span value,
+    const char *what)
 {
 	bool is_long = value.len > SHOWN_MAX;
 
@@ -68,7 +69,8 @@ bool mapper_has_class(const struct mapper *mapper, const char *const *classes)
 	return false;
 }
 
-bool mapper_next(const struct mapper *mapper, struct value_cursor *cursor, struct span *out)
+bool mapper_next(const struct mapper *mapper, struct value_cursor *cursor,
+    struct span *out)
 {
 	for (;;) {
 		if (cursor->attribute && cursor->next < cursor->attribute->count) {
@@ -88,7 +90,8 @@ const char *value_cursor_name(const struct value_cursor *cursor)
 	return cursor->names[-1];
 }
 
-enum status mapper_single(const struct mapper *mapper, names attributes, struct span *out)
+enum status mapper_single(const struct mapper *mapper, names attributes,
+    struct span *out)
 {
 	struct value_cursor cursor = { .names = attributes };
 	struct span value;
@@ -177,7 +180,8 @@ enum status value_list_add(struct value_list *list, struct span text, struct spa
 {
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 8;
-		struct value_slot *grown = reallocarray(list->slots, room, sizeof(*grown));
+		struct value_slot *grown =
+		    reallocarray(list->slots, room, sizeof(*grown));
 
 		if (!grown) {
 			return CX_ENOMEM;
@@ -194,7 +198,8 @@ enum status value_list_add(struct value_list *list, struct span text, struct spa
 	return CX_OK;
 }
 
-static struct span slot_text(const struct value_list *list, const struct value_slot *slot)
+static struct span slot_text(const struct value_list *list,
+    const struct value_slot *slot)
 {
 	return (struct span){ list->text.data + slot->offset, slot->len };
 }
@@ -236,7 +241,8 @@ bool value_list_has(const struct value_list *list, struct span text)
 	return false;
 }
 
-void value_list_put(const struct value_list *list, struct buf *record, enum record_tag tag)
+void value_list_put(const struct value_list *list, struct buf *record,
+    enum record_tag tag)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		record_put(record, tag, slot_text(list, &list->slots[i]));

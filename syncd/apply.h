@@ -1,0 +1,72 @@
+#ifndef CX_APPLY_H
+#define CX_APPLY_H
+
+#include "replica/store_write.h"
+#include "syncd/batch.h"
+
+/*
+ * The one place that writes the replica: a batch becomes one transaction, with the cookie,
+ * the lists for people and the valve's memory that belong to it. kill -9 at any moment
+ * leaves the state of the last transaction. One thread; the time is the caller's.
+ *
+ * apply_open(), apply_sources() (again for each new configuration), then apply_batch().
+ */
+struct apply;
+
+/* What there is to know of a directory here. */
+struct apply_source {
+	uint8_t id;
+	unsigned max_delete_percent;
+	uint8_t
+	    confhash[32]; /* of mapping and request: a cookie is good for one only */
+};
+
+struct apply_outcome {
+	size_t changed; /* records put that were not stored like that */
+	size_t removed;
+	size_t newly_held; /* removals that this batch had and the valve keeps back */
+	size_t held;       /* all that are kept back now */
+	size_t skipped;    /* entries that cannot be used, now */
+	size_t unknown_present; /* said to be present, but we never got them */
+};
+
+/* Takes the writer's lock. `is_new` may be NULL. Results as store_writer_open(). */
+enum status apply_open(const char *directory, struct apply **out, bool *is_new,
+    struct errbuf *);
+void apply_close(struct apply *);
+
+/*
+ * The directories, in order of precedence; fills in their ids. Those that are no longer named
+ * lose their records, those that no longer provide a kind lose these.
+ */
+enum status apply_sources(struct apply *, struct source_info *sources, size_t count,
+    struct errbuf *);
+
+/*
+ * CX_OK: it is in the replica, for good. Else nothing is, and the source must start again
+ * from its stored cookie.
+ */
+enum status apply_batch(struct apply *, const struct apply_source *,
+    const struct batch *, int64_t now, struct apply_outcome *, struct errbuf *);
+
+/* Applies the removals that the valve keeps back. CX_NOTFOUND: there are none. */
+enum status apply_accept(struct apply *, uint8_t source, size_t *removed,
+    struct errbuf *);
+
+/* The cookie stored for this very request; empty: none. */
+enum status apply_cookie(struct apply *, const struct apply_source *, struct buf *out);
+
+struct apply_report {
+	bool is_loaded;
+	int64_t last_contact;
+	size_t recipients, domains, connectors;
+	size_t skipped, held;
+};
+enum status apply_report(struct apply *, uint8_t source, struct apply_report *out);
+
+/* For looking; source_store() says how. */
+struct store_writer *apply_store(struct apply *);
+/* Every 30 s: frees what readers that died still hold. */
+void apply_housekeeping(struct apply *);
+
+#endif

@@ -1,0 +1,63 @@
+#ifndef CX_APPLY_PLAN_H
+#define CX_APPLY_PLAN_H
+
+#include "replica/store_write.h"
+#include "syncd/apply.h"
+#include "syncd/valve.h"
+
+/*
+ * Inside apply: what a batch means for what is stored, worked out in a transaction before
+ * anything is changed. All of it is per entry, as the last word on an entry counts.
+ */
+struct effect {
+	const struct change
+	    *change;     /* the last PUT, REMOVE or UNUSABLE, else a PRESENT */
+	bool is_changed; /* PUT: another record than the stored one, or there is none */
+};
+
+enum removal_fate {
+	REMOVAL_APPLY,
+	REMOVAL_HOLD,
+};
+
+struct removal {
+	uint8_t uuid[16];
+	enum record_kind kind;
+	bool is_explicit; /* the directory named it */
+	bool was_held;    /* kept back before */
+	/* Its DN or one of its addresses is now another entry's: replaced, not lost. */
+	bool is_replaced;
+	enum removal_fate fate;
+};
+
+struct plan {
+	struct effect *effects; /* by uuid */
+	size_t effect_count;
+	size_t put_count; /* effects that change something */
+	size_t unknown_present;
+	struct removal *removals;
+	size_t removal_count, removal_room;
+	size_t recipients; /* stored, before */
+	size_t held_recipients;
+	size_t counted; /* removals of recipients that the valve had to judge */
+	bool has_tripped;
+};
+
+void plan_init(struct plan *);
+void plan_release(struct plan *);
+
+/* The effects alone; needs no store. CX_OK, CX_ENOMEM. */
+enum status plan_effects(struct plan *, const struct batch *);
+/* NULL: the batch does not speak of the entry. */
+const struct effect *plan_find(const struct plan *, const uint8_t uuid[16]);
+/*
+ * In a transaction: what changes, and what goes. `held` are the ids kept back so far,
+ * `skipped` the entries known as unusable (neither is unknown).
+ */
+enum status plan_compare(struct plan *, struct store_writer *, const struct batch *,
+    struct span held, struct span skipped);
+/* Decides what happens to the removals, and remembers it in `valve`. */
+void plan_judge(struct plan *, const struct batch *, struct valve *,
+    unsigned max_percent, int64_t now);
+
+#endif

@@ -1,0 +1,521 @@
+#include "config.h"
+
+#include "syncd/sources.h"
+
+#include <openssl/evp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "daemon/log.h"
+
+/* What was logged once; when there is more than that, it may be logged again. */
+#define SEEN_MAX 8192
+
+struct seen {
+	uint64_t *hashes; /* open addressing, 0: free */
+	size_t count;
+};
+
+struct slot {
+	struct source source; /* first: backends see only this */
+	struct sources *owner;
+	struct conf *conf; /* holds source.conf */
+	struct apply_source applied;
+	uint8_t section[32]; /* hash of everything in the section */
+	struct seen seen;
+	struct buf record; /* of the entry being mapped */
+	bool is_kept;      /* while configuring */
+	bool is_started;
+};
+
+struct sources {
+	struct event_base *base;
+	struct apply *apply;
+	sources_clock *clock;
+	struct slot **slots;
+	size_t count;
+};
+
+static struct slot *slot_of(struct source *source)
+{
+	return (struct slot *)((char *)source - offsetof(struct slot, source));
+}
+
+static int64_t system_clock(void)
+{
+	return (int64_t)time(NULL);
+}
+
+/* --- Which section is which --- */
+
+static void hash_text(EVP_MD_CTX *context, const char *text)
+{
+	EVP_DigestUpdate(context, text ? text : "", text ? strlen(text) + 1 : 1);
+}
+
+static void hash_number(EVP_MD_CTX *context, int64_t number)
+{
+	EVP_DigestUpdate(context, &number, sizeof(number));
+}
+
+/* What decides which entries there are and what they become. */
+static void hash_request(EVP_MD_CTX *context, const struct conf_directory *conf,
+    const struct mapping *mapping)
+{
+	hash_number(context, (int64_t)mapping_fingerprint(mapping));
+	hash_text(context, conf->ldif);
+	hash_text(context, conf->uri);
+	hash_text(context, conf->base);
+	hash_text(context, conf->scope);
+	hash_text(context, mapping_filter(mapping));
+	hash_text(context, conf->bind_dn);
+	hash_text(context, conf->sasl_mech);
+}
+
+/* How they are got. */
+static void hash_rest(EVP_MD_CTX *context, const struct conf_directory *conf)
+{
+	hash_text(context, conf->bind_password_file);
+	hash_number(context, conf->starttls);
+	hash_text(context, conf->tls_ca_file);
+	hash_text(context, conf->tls_cert_file);
+	hash_text(context, conf->tls_key_file);
+	hash_number(context, conf->tls_verify);
+	hash_number(context, conf->timeout_ms);
+	hash_number(context, conf->sync);
+	hash_number(context, conf->poll_interval_ms);
+	hash_number(context, conf->full_interval_ms);
+	hash_number(context, conf->max_delete_percent);
+}
+
+static enum status hash_section(struct slot *slot)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	enum status status = CX_ENOMEM;
+
+	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL)) {
+		hash_request(context, slot->source.conf, slot->source.mapping);
+		if (EVP_DigestFinal_ex(context, slot->applied.confhash, NULL) &&
+		    EVP_DigestInit_ex(context, EVP_sha256(), NULL)) {
+			EVP_DigestUpdate(context, slot->applied.confhash,
+			    sizeof(slot->applied.confhash));
+			hash_rest(context, slot->source.conf);
+			status = EVP_DigestFinal_ex(context, slot->section, NULL)
+				     ? CX_OK
+				     : CX_ENOMEM;
+		}
+	}
+	EVP_MD_CTX_free(context);
+	return status;
+}
+
+/* --- Making and ending --- */
+
+static void slot_free(struct slot *slot)
+{
+	if (!slot) {
+		return;
+	}
+	if (slot->is_started) {
+		slot->source.ops->stop(&slot->source);
+	}
+	mapping_free(slot->source.mapping);
+	conf_unref(slot->conf);
+	free(slot->seen.hashes);
+	buf_release(&slot->record);
+	free(slot);
+}
+
+static enum status slot_new(struct sources *sources, struct conf *conf,
+    const struct conf_directory *directory, struct slot **out, struct errbuf *err)
+{
+	struct slot *slot = calloc(1, sizeof(*slot));
+
+	*out = NULL;
+	if (!slot) {
+		errbuf_set(err, "%s", status_text(CX_ENOMEM));
+		return CX_ENOMEM;
+	}
+	buf_init(&slot->record);
+	slot->owner = sources;
+	slot->conf = conf_ref(conf);
+	slot->applied.max_delete_percent = directory->max_delete_percent;
+	slot->source = (struct source){
+		.conf = directory,
+		.ops = directory->ldif && *directory->ldif ? &source_ldif : &source_ldap,
+		.base = sources->base,
+		.state = "stopped",
+		.server = "",
+		.apply = sources->apply,
+	};
+	enum status status = mapping_new(directory, &slot->source.mapping, err);
+	if (status == CX_OK) {
+		status = hash_section(slot);
+		if (status != CX_OK) {
+			errbuf_set(err, "%s", status_text(status));
+		}
+	}
+	if (status != CX_OK) {
+		slot_free(slot);
+		return status;
+	}
+	*out = slot;
+	return CX_OK;
+}
+
+struct sources *sources_new(struct event_base *base, struct apply *apply,
+    sources_clock *clock)
+{
+	struct sources *sources = calloc(1, sizeof(*sources));
+
+	if (sources) {
+		sources->base = base;
+		sources->apply = apply;
+		sources->clock = clock ? clock : system_clock;
+	}
+	return sources;
+}
+
+void sources_free(struct sources *sources)
+{
+	if (!sources) {
+		return;
+	}
+	for (size_t i = 0; i < sources->count; i++) {
+		slot_free(sources->slots[i]);
+	}
+	free(sources->slots);
+	free(sources);
+}
+
+size_t sources_count(const struct sources *sources)
+{
+	return sources->count;
+}
+
+struct source *sources_at(const struct sources *sources, size_t index)
+{
+	return &sources->slots[index]->source;
+}
+
+static struct slot *find_slot(const struct sources *sources, const char *name)
+{
+	for (size_t i = 0; i < sources->count; i++) {
+		if (strcmp(sources->slots[i]->source.conf->name, name) == 0) {
+			return sources->slots[i];
+		}
+	}
+	return NULL;
+}
+
+struct source *sources_find(const struct sources *sources, const char *name)
+{
+	struct slot *slot = find_slot(sources, name);
+
+	return slot ? &slot->source : NULL;
+}
+
+/* --- A new configuration --- */
+
+static void describe(const struct conf_directory *conf, struct source_info *out)
+{
+	*out = (struct source_info){
+		.provides_recipients = conf->provides_recipients,
+		.provides_domains = conf->provides_domains,
+		.provides_connectors = conf->provides_connectors,
+	};
+	snprintf(out->name, sizeof(out->name), "%s", conf->name);
+}
+
+/* The slots of the new configuration: made anew or, where nothing changed, the old ones. */
+static enum status make_slots(struct sources *sources, struct conf *conf,
+    struct slot **slots, struct source_info *infos, struct errbuf *err)
+{
+	enum status status = CX_OK;
+
+	for (size_t i = 0; i < conf->directory_count && status == CX_OK; i++) {
+		const struct conf_directory *directory = &conf->directories[i];
+		struct slot *old = find_slot(sources, directory->name);
+
+		if (strlen(directory->name) >= sizeof(infos[i].name)) {
+			errbuf_set(err, "directory \"%s\": the name is too long",
+			    directory->name);
+			return CX_ECONF;
+		}
+		describe(directory, &infos[i]);
+		status = slot_new(sources, conf, directory, &slots[i], err);
+		if (status == CX_OK && old &&
+		    memcmp(old->section, slots[i]->section, sizeof(old->section)) ==
+			0) {
+			slot_free(slots[i]);
+			slots[i] = old;
+			old->is_kept = true;
+		}
+	}
+	return status;
+}
+
+static void start_slot(struct slot *slot, uint8_t id)
+{
+	struct source *source = &slot->source;
+
+	source->id = slot->applied.id = id;
+	enum status status = source->ops->start(source);
+	slot->is_started = status == CX_OK;
+	if (status != CX_OK) {
+		source_error(source, "cannot start: %s", status_text(status));
+	}
+}
+
+static void adopt(struct sources *sources, struct slot **slots, size_t count,
+    const struct source_info *infos)
+{
+	for (size_t i = 0; i < sources->count; i++) {
+		if (!sources->slots[i]->is_kept) {
+			slot_free(sources->slots[i]);
+		}
+	}
+	free(sources->slots);
+	sources->slots = slots;
+	sources->count = count;
+	for (size_t i = 0; i < count; i++) {
+		if (!slots[i]->is_kept) {
+			start_slot(slots[i], infos[i].id);
+		}
+		slots[i]->is_kept = false;
+	}
+}
+
+enum status sources_configure(struct sources *sources, struct conf *conf,
+    struct errbuf *err)
+{
+	struct source_info infos[STORE_SOURCES_MAX];
+	size_t count = conf->directory_count;
+	enum status status;
+
+	if (count > STORE_SOURCES_MAX) {
+		errbuf_set(err, "more than %d directories", STORE_SOURCES_MAX);
+		return CX_ECONF;
+	}
+	struct slot **slots = calloc(count ? count : 1, sizeof(struct slot *));
+	if (!slots) {
+		errbuf_set(err, "%s", status_text(CX_ENOMEM));
+		return CX_ENOMEM;
+	}
+	status = make_slots(sources, conf, slots, infos, err);
+	if (status == CX_OK) {
+		status = apply_sources(sources->apply, infos, count, err);
+	}
+	if (status == CX_OK) {
+		adopt(sources, slots, count, infos);
+		return CX_OK;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (slots[i] && !slots[i]->is_kept) {
+			slot_free(slots[i]);
+		}
+	}
+	for (size_t i = 0; i < sources->count; i++) {
+		sources->slots[i]->is_kept = false;
+	}
+	free(slots);
+	return status;
+}
+
+/* --- What backends call --- */
+
+static uint64_t hash_of(struct span a, struct span b)
+{
+	uint64_t hash =
+	    0xcbf29ce484222325u; /* FNV-1a: who forges one hides a log line */
+
+	for (size_t i = 0; i < a.len; i++) {
+		hash = (hash ^ (uint8_t)a.ptr[i]) * 0x100000001b3u;
+	}
+	hash *= 0x100000001b3u;
+	for (size_t i = 0; i < b.len; i++) {
+		hash = (hash ^ (uint8_t)b.ptr[i]) * 0x100000001b3u;
+	}
+	return hash ? hash : 1;
+}
+
+/* True the first time. */
+static bool is_news(struct seen *seen, uint64_t hash)
+{
+	if (!seen->hashes) {
+		seen->hashes = calloc(2 * (size_t)SEEN_MAX, sizeof(*seen->hashes));
+		if (!seen->hashes) {
+			return true;
+		}
+	}
+	if (seen->count == SEEN_MAX) {
+		memset(seen->hashes, 0, 2 * (size_t)SEEN_MAX * sizeof(*seen->hashes));
+		seen->count = 0;
+	}
+	size_t at = hash % (2 * (size_t)SEEN_MAX);
+	while (seen->hashes[at]) {
+		if (seen->hashes[at] == hash) {
+			return false;
+		}
+		at = (at + 1) % (2 * (size_t)SEEN_MAX);
+	}
+	seen->hashes[at] = hash;
+	seen->count++;
+	return true;
+}
+
+/* One line about one entry, once. */
+static void log_entry(struct source *source, struct span dn, const char *key,
+    struct span text)
+{
+	char memory[1536];
+	struct buf line;
+
+	if (!is_news(&slot_of(source)->seen, hash_of(dn, text))) {
+		return;
+	}
+	buf_init_fixed(&line, memory, sizeof(memory));
+	buf_printf(&line, "directory=%s %s: ", source->conf->name, key);
+	buf_add_escaped(&line, text);
+	buf_add_text(&line, " dn=\"");
+	buf_add_escaped(&line, dn);
+	buf_add_char(&line, '"');
+	log_warnx("%s", line.data);
+}
+
+void source_skipped(struct source *source, struct span dn, const char *why)
+{
+	source->entries_skipped++;
+	log_entry(source, dn, "entry skipped", span_of(why));
+}
+
+void source_error(struct source *source, const char *fmt, ...)
+{
+	char text[sizeof(source->last_error)], memory[4 * sizeof(text)];
+	struct buf line;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	source->errors++;
+	/* The same again is no news: a file that is missing is looked for twice a second. */
+	if (strcmp(text, source->last_error) == 0) {
+		return;
+	}
+	memcpy(source->last_error, text, sizeof(text));
+	buf_init_fixed(&line, memory, sizeof(memory));
+	buf_add_escaped(&line, span_of(text));
+	log_warnx("directory=%s error: %s", source->conf->name, line.data);
+}
+
+struct note_context {
+	struct source *source;
+	struct span dn;
+};
+
+static void note(void *context, const char *text)
+{
+	struct note_context *at = context;
+
+	log_entry(at->source, at->dn, "value left out", span_of(text));
+}
+
+enum status source_map(struct source *source, struct batch *batch,
+    const uint8_t uuid[16], const struct entry *entry)
+{
+	struct buf *record = &slot_of(source)->record;
+	struct note_context context = { source, entry->dn };
+	struct errbuf why = { "" };
+
+	buf_clear(record);
+	switch (mapping_apply(source->mapping, entry, record, &why, note, &context)) {
+	case CX_OK: return batch_put(batch, uuid, buf_span(record));
+	case CX_NOTFOUND: return batch_remove(batch, uuid);
+	case CX_ENOMEM: return CX_ENOMEM;
+	case CX_ETEMP:
+	case CX_EINVAL:
+	case CX_ETOOLONG:
+	case CX_EEXIST:
+	case CX_EFULL:
+	case CX_EFORMAT:
+	case CX_ECONF:
+	case CX_EIO: break;
+	}
+	source_skipped(source, entry->dn, why.text);
+	return batch_unusable(batch, uuid, entry->dn, why.text);
+}
+
+static void log_outcome(struct source *source, const struct batch *batch,
+    const struct apply_outcome *outcome)
+{
+	const char *name = source->conf->name;
+
+	if (batch->is_complete || batch->is_refresh) {
+		log_info(
+		    "directory=%s refreshed: changed=%zu removed=%zu skipped=%zu held=%zu",
+		    name, outcome->changed, outcome->removed, outcome->skipped,
+		    outcome->held);
+	} else if (outcome->changed || outcome->removed) {
+		log_debug("directory=%s changed=%zu removed=%zu", name,
+		    outcome->changed, outcome->removed);
+	}
+	if (outcome->newly_held) {
+		log_error(
+		    "directory=%s removals kept back: %zu now, %zu in all; if they are "
+		    "meant: coexistctl accept-refresh %s",
+		    name, outcome->newly_held, outcome->held, name);
+	}
+}
+
+enum status source_deliver(struct source *source, struct batch *batch)
+{
+	struct slot *slot = slot_of(source);
+	struct apply_outcome outcome;
+	struct errbuf err = { "" };
+	enum status status = apply_batch(source->apply, &slot->applied, batch,
+	    slot->owner->clock(), &outcome, &err);
+
+	if (status == CX_OK) {
+		source->changes_applied += outcome.changed + outcome.removed;
+		if (batch->has_contact) {
+			source->last_error[0] = '\0';
+		}
+		log_outcome(source, batch, &outcome);
+	} else {
+		source_error(source, "cannot write the replica: %s", err.text);
+	}
+	batch_clear(batch);
+	return status;
+}
+
+struct store_writer *source_store(struct source *source)
+{
+	return apply_store(source->apply);
+}
+
+enum status source_cookie(struct source *source, struct buf *out)
+{
+	return apply_cookie(source->apply, &slot_of(source)->applied, out);
+}
+
+enum status sources_accept(struct sources *sources, struct source *source,
+    size_t *removed, struct errbuf *err)
+{
+	enum status status = apply_accept(sources->apply, source->id, removed, err);
+
+	if (status == CX_OK) {
+		log_warnx("directory=%s removals accepted: %zu", source->conf->name,
+		    *removed);
+	}
+	return status;
+}
+
+enum status sources_report(struct sources *sources, struct source *source,
+    struct apply_report *out)
+{
+	return apply_report(sources->apply, source->id, out);
+}
