@@ -31,9 +31,41 @@ struct expansion {
 	bool is_observed; /* unknown, and its domain lets it through */
 };
 
+/* The objects that led to the present one: what it must not lead back to. */
+struct frame {
+	const struct record_id *id;
+	const struct frame *up;
+};
+
+/* How the expansion came to where it is. */
+struct path {
+	unsigned depth; /* objects so far */
+	bool is_asked;	/* still the address asked for (its domain may have been rewritten) */
+	enum delivery_kind kind;
+	enum rule rule;
+	struct span extension; /* goes along, with propagate_extension */
+	const struct frame *up;
+};
+
 void expansion_init(struct expansion *, const struct view *, const struct question *,
     struct arena *);
 /* Expands the address asked for, which is in a domain of ours or of another type. */
 void expand_asked(struct expansion *);
+
+/* For the files beside expand.c: an address met on the way. */
+void expand_address(struct expansion *, const struct address *, const struct path *);
+/* What cannot be read is not known: noted, and the whole recipient is unavailable. */
+bool expansion_failed(struct expansion *, enum status);
+bool expansion_is_trusted(const struct expansion *);
+
+static inline struct span address_domain(const struct address *address)
+{
+	return (struct span){ address->domain, address->domain_len };
+}
+
+static inline enum delivery_kind worse_kind(enum delivery_kind a, enum delivery_kind b)
+{
+	return a > b ? a : b;
+}
 
 #endif

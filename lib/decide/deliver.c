@@ -1,0 +1,229 @@
+#include "config.h"
+
+#include "decide/deliver.h"
+
+#include "decide/route.h"
+#include "value/imcea.h"
+
+static const struct span nothing = { NULL, 0 };
+
+void note_missing(struct expansion *x, const struct path *path, struct span subject)
+{
+	if (path->is_asked) {
+		x->is_unknown = true;
+		collection_step(&x->list, path->depth, RULE_UNKNOWN, subject, nothing);
+	} else {
+		x->has_missing = true;
+		collection_step(&x->list, path->depth, RULE_MISSING, subject, nothing);
+	}
+}
+
+void note_missing_address(struct expansion *x, const struct path *path,
+    const struct address *address)
+{
+	char memory[ADDRESS_PRINT_MAX];
+	struct buf text;
+
+	buf_init_fixed(&text, memory, sizeof(memory));
+	address_print(address, &text);
+	note_missing(x, path, buf_span(&text));
+}
+
+static void note_route_failure(struct expansion *x, const struct path *path,
+    const struct address *address, enum status status)
+{
+	if (expansion_failed(x, status)) {
+		return;
+	}
+	if (status == CX_EEXIST) {
+		x->has_ambiguous = true;
+		collection_step_address(&x->list, path->depth, RULE_AMBIGUOUS, address, nothing);
+	} else {
+		x->has_no_route = true;
+		collection_step_address(&x->list, path->depth, RULE_NO_ROUTE, address, nothing);
+	}
+}
+
+static void fill_delivery(struct expansion *x, struct delivery *delivery,
+    const struct address *address, struct span next_hop, struct span object)
+{
+	delivery->address = collection_print(&x->list, address);
+	delivery->next_hop = collection_copy(&x->list, next_hop);
+	delivery->object = object;
+	delivery->needs_smtputf8 = address_needs_smtputf8(address);
+	delivery->is_unchanged = span_equal(delivery->key, key_span(&x->asked));
+}
+
+void deliver(struct expansion *x, const struct destination *to,
+    const struct path *path)
+{
+	char memory[NEXT_HOP_MAX];
+	struct buf next_hop;
+	struct delivery *delivery;
+	struct key key;
+	bool is_new;
+	enum status status;
+
+	buf_init_fixed(&next_hop, memory, sizeof(memory));
+	status = route_found(x->view, to->address, to->found, &next_hop, &x->sources);
+	if (status != CX_OK && (status != CX_NOTFOUND || to->must_route)) {
+		note_route_failure(x, path, to->address, status);
+		return;
+	}
+	if (status == CX_NOTFOUND) {
+		buf_clear(&next_hop);
+	}
+	address_key(to->address, &key);
+	delivery = collection_deliver(&x->list, key_span(&key), &is_new);
+	if (delivery == NULL) {
+		return;
+	}
+	if (is_new) {
+		fill_delivery(x, delivery, to->address, buf_span(&next_hop), to->object);
+	}
+	if (is_new || path->kind < delivery->kind) {
+		delivery->kind = path->kind;
+		delivery->rule = to->rule;
+		delivery->is_foreign = to->is_foreign;
+	}
+	collection_step_address(&x->list, path->depth, to->rule, to->address,
+	    delivery->next_hop);
+}
+
+/* `base` with an extension behind its local part; as it is where that would be too long. */
+static void extend(const struct address *base, struct span extension, struct address *out)
+{
+	char memory[ADDRESS_LOCAL_MAX + 1];
+	struct buf local;
+
+	buf_init_fixed(&local, memory, sizeof(memory));
+	buf_add(&local, base->local, base->local_len);
+	buf_add_span(&local, extension);
+	if (span_is_empty(extension) || local.failed ||
+	    address_make("smtp", buf_span(&local), address_domain(base), out) != CX_OK) {
+		*out = *base;
+	}
+}
+
+/* The extension that a delivery of this object itself keeps. */
+struct span own_extension(const struct found *found, const struct address *via,
+    const struct path *path)
+{
+	if (via != NULL && found->by == FOUND_BY_BASE) {
+		return address_extension(via, found->base_len);
+	}
+	return path->extension;
+}
+
+void deliver_foreign(struct expansion *x, const struct address *address,
+    struct span object, const struct path *path)
+{
+	struct destination to = { .object = object, .rule = path->rule, .is_foreign = true };
+	struct address extended;
+
+	extend(address, path->extension, &extended);
+	to.address = &extended;
+	deliver(x, &to, path);
+}
+
+/* A mailbox with no address of ours, reached by reference: its mail attribute is elsewhere. */
+static void deliver_outside(struct expansion *x, const struct found *found,
+    const struct path *path)
+{
+	struct values mails = found->recipient.mails;
+	struct address address;
+	struct domain domain;
+	struct record_id id;
+	struct span text;
+
+	if (!values_next(&mails, &text) || address_parse_typed(text, &address) != CX_OK ||
+	    !address_is_smtp(&address) || address.domain_len == 0 ||
+	    find_domain(x->view, address_domain(&address), &domain, &id) != CX_NOTFOUND) {
+		note_missing(x, path, found->recipient.dn);
+		return;
+	}
+	deliver_foreign(x, &address, found->recipient.dn, path);
+}
+
+/* A mailbox to itself, under its primary address. */
+void deliver_self(struct expansion *x, const struct found *found,
+    const struct address *via, const struct path *path)
+{
+	struct destination to = { .found = found, .object = found->recipient.dn };
+	struct address primary, extended;
+	struct key before, after;
+	enum status status;
+
+	to.rule = path->kind == DELIVERY_SELF ? RULE_MAILBOX : path->rule;
+	if (via != NULL && found->by != FOUND_ENCAPSULATED &&
+	    !x->view->settings->rewrite_to_primary) {
+		to.address = via;
+		deliver(x, &to, path);
+		return;
+	}
+	status = lookup_primary(x->view, found, &primary);
+	if (status == CX_NOTFOUND) {
+		deliver_outside(x, found, path);
+		return;
+	}
+	if (expansion_failed(x, status)) {
+		return;
+	}
+	extend(&primary, own_extension(found, via, path), &extended);
+	if (path->kind == DELIVERY_SELF && via != NULL) {
+		address_key(via, &before);
+		address_key(&extended, &after);
+		to.rule = key_equal(&before, &after) ? RULE_MAILBOX : RULE_PRIMARY;
+	}
+	to.address = &extended;
+	deliver(x, &to, path);
+}
+
+/* A target of another type, encapsulated under the domain of the address looked up. */
+void deliver_encapsulated(struct expansion *x, const struct found *found,
+    const struct address *target, const struct address *via, const struct path *path)
+{
+	struct destination to = {
+		.object = found->recipient.dn,
+		.rule = RULE_TARGET_ADDRESS,
+		.must_route = true,
+	};
+	struct found as_encapsulated = *found;
+	struct address outer;
+	struct span domain = address_domain(
+	    via != NULL && via->domain_len > 0 ? via : x->question->address);
+
+	if (span_is_empty(domain) || imcea_encode(target, domain, &outer) != CX_OK) {
+		note_route_failure(x, path, target, CX_EINVAL);
+		return;
+	}
+	as_encapsulated.by = FOUND_ENCAPSULATED;
+	to.address = &outer;
+	to.found = &as_encapsulated;
+	deliver(x, &to, path);
+}
+
+/* A target that is the custom recipient's own address: delivered there as it is. */
+void deliver_own_target(struct expansion *x, const struct found *found,
+    const struct address *target, const struct address *via, const struct path *path)
+{
+	struct destination to = {
+		.object = found->recipient.dn,
+		.rule = RULE_TARGET_ADDRESS,
+	};
+	struct found as_target = *found;
+	struct path own = *path;
+	struct address extended;
+	struct key key;
+
+	extend(target, own_extension(found, via, path), &extended);
+	address_key(&extended, &key);
+	if (path->kind == DELIVERY_SELF && !key_equal(&key, &x->asked)) {
+		own.kind = DELIVERY_REDIRECT;
+	}
+	as_target.by = FOUND_LITERALLY;
+	to.address = &extended;
+	to.found = &as_target;
+	deliver(x, &to, &own);
+}
+
