@@ -1,0 +1,231 @@
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "ctl/command.h"
+#include "ctl/control.h"
+#include "ctl/json.h"
+#include "replica/recipient.h"
+
+/* Kinds of entries that are counted; the last is for records that cannot be read. */
+enum counted {
+	COUNT_MAILBOX,
+	COUNT_CUSTOM,
+	COUNT_GROUP,
+	COUNT_DOMAIN,
+	COUNT_CONNECTOR,
+	COUNT_DAMAGED,
+	COUNT_KINDS
+};
+static const char *const counted_names[COUNT_KINDS] = {
+	[COUNT_MAILBOX] = "mailboxes",
+	[COUNT_CUSTOM] = "customRecipients",
+	[COUNT_GROUP] = "groups",
+	[COUNT_DOMAIN] = "domains",
+	[COUNT_CONNECTOR] = "connectors",
+	[COUNT_DAMAGED] = "damaged",
+};
+
+struct counts {
+	struct snapshot *snapshot;
+	size_t of[STORE_SOURCES_MAX][COUNT_KINDS]; /* by precedence */
+};
+
+static enum counted kind_of(const struct record *record)
+{
+	struct recipient recipient;
+
+	if (record->kind == RECORD_DOMAIN) {
+		return COUNT_DOMAIN;
+	}
+	if (record->kind == RECORD_CONNECTOR) {
+		return COUNT_CONNECTOR;
+	}
+	if (recipient_decode(record, &recipient) != CX_OK) {
+		return COUNT_DAMAGED;
+	}
+	switch (recipient.kind) {
+	case RECIPIENT_MAILBOX: return COUNT_MAILBOX;
+	case RECIPIENT_CUSTOM: return COUNT_CUSTOM;
+	case RECIPIENT_GROUP: return COUNT_GROUP;
+	}
+	return COUNT_DAMAGED;
+}
+
+static bool count_record(void *context, const struct record_id *id,
+    const struct record *record)
+{
+	struct counts *counts = context;
+	unsigned precedence = snapshot_precedence(counts->snapshot, id->source);
+
+	if (precedence < STORE_SOURCES_MAX && record->kind != RECORD_CONTAINER) {
+		counts->of[precedence][kind_of(record)]++;
+	}
+	return true;
+}
+
+static json_t *age_json(const struct source_info *source, time_t now)
+{
+	if (!source->is_loaded) {
+		return json_null();
+	}
+	return json_integer((json_int_t)now - (json_int_t)source->last_contact);
+}
+
+static json_t *directory_json(const struct source_info *source, const size_t *counts)
+{
+	json_t *row = json_object(), *entries = json_object();
+	int kind;
+
+	json_put(row, "name", json_string(source->name));
+	json_put(row, "loaded", json_boolean(source->is_loaded));
+	json_put(row, "age", age_json(source, time(NULL)));
+	for (kind = 0; kind < COUNT_KINDS; kind++) {
+		json_put(entries, counted_names[kind], json_integer((json_int_t)counts[kind]));
+	}
+	json_put(row, "entries", entries);
+	return row;
+}
+
+/* What the replica says; false: there is none. */
+static bool add_replica(json_t *out, const struct conf *conf)
+{
+	struct counts counts = { .snapshot = NULL };
+	const struct source_info *sources;
+	struct store *store;
+	struct errbuf err;
+	json_t *replica = json_object(), *list = json_array();
+	size_t count = 0, i;
+	enum status status = store_open(conf->replica, &store, &err);
+
+	if (status == CX_OK) {
+		status = snapshot_begin(store, &counts.snapshot, &err);
+		if (status != CX_OK) {
+			store_close(store);
+		}
+	}
+	json_put(replica, "available", json_boolean(status == CX_OK));
+	if (status != CX_OK) {
+		json_put(replica, "trouble", json_string(err.text));
+	} else {
+		json_put(replica, "generation",
+		    json_integer((json_int_t)snapshot_generation(counts.snapshot)));
+		status = snapshot_each(counts.snapshot, count_record, &counts);
+		sources = snapshot_sources(counts.snapshot, &count);
+		for (i = 0; i < count; i++) {
+			json_add(list, directory_json(&sources[i], counts.of[i]));
+		}
+		snapshot_end(counts.snapshot);
+		store_close(store);
+	}
+	json_put(out, "replica", replica);
+	json_put(out, "directories", list);
+	return status == CX_OK;
+}
+
+/* What coexist-syncd says of itself; false: it does not answer. */
+static bool add_syncd(json_t *out, const struct conf *conf)
+{
+	struct errbuf err;
+	struct buf answer;
+	json_t *syncd;
+	bool is_running;
+
+	buf_init(&answer);
+	is_running = control_ask(conf, "status", &answer, &err) == CX_OK;
+	syncd = is_running ? json_loadb(answer.data, answer.len, 0, NULL) : NULL;
+	if (syncd == NULL) {
+		syncd = json_object();
+		json_put(syncd, "running", json_false());
+		json_put(syncd, "trouble",
+		    json_string(is_running ? "unreadable answer" : err.text));
+		is_running = false;
+	}
+	json_put(out, "syncd", syncd);
+	buf_release(&answer);
+	return is_running;
+}
+
+static void print_object(json_t *object, const char *indent)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (object, key, value) {
+		if (json_is_string(value)) {
+			printf("%s%s: %s\n", indent, key, json_string_value(value));
+		} else if (json_is_integer(value)) {
+			printf("%s%s: %" JSON_INTEGER_FORMAT "\n", indent, key,
+			    json_integer_value(value));
+		} else if (json_is_boolean(value)) {
+			printf("%s%s: %s\n", indent, key, json_is_true(value) ? "yes" : "no");
+		} else if (json_is_object(value)) {
+			printf("%s%s:\n", indent, key);
+			print_object(value, "    ");
+		}
+	}
+}
+
+static void print_list(const char *title, json_t *list)
+{
+	size_t i;
+
+	for (i = 0; i < json_array_size(list); i++) {
+		printf("%s %s\n", title,
+		    json_string_value(json_object_get(json_array_get(list, i), "name")));
+		print_object(json_array_get(list, i), "  ");
+	}
+}
+
+static void print_text(json_t *out)
+{
+	json_t *syncd = json_object_get(out, "syncd");
+
+	printf("replica\n");
+	print_object(json_object_get(out, "replica"), "  ");
+	print_list("directory", json_object_get(out, "directories"));
+	printf("coexist-syncd\n");
+	print_object(syncd, "  ");
+	print_list("coexist-syncd: directory", json_object_get(syncd, "directories"));
+}
+
+static int run(const struct conf *conf, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	json_t *out;
+	bool as_json = false, is_available;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'j') {
+			return usage_error(&command_status, "wrong option");
+		}
+		as_json = true;
+	}
+	if (optind != argc) {
+		return usage_error(&command_status, "'%s' is too much", argv[optind]);
+	}
+	out = json_object();
+	is_available = add_replica(out, conf);
+	(void)add_syncd(out, conf);
+	if (as_json) {
+		json_print(out, false);
+	} else {
+		print_text(out);
+		json_decref(out);
+	}
+	return is_available ? EX_OK : EX_TEMPFAIL;
+}
+
+const struct command command_status = {
+	.name = "status",
+	.arguments = "[--json]",
+	.help = "age of the directories, entries by kind, and what coexist-syncd is doing",
+	.run = run,
+};

@@ -1,0 +1,363 @@
+#include "config.h"
+
+#include "ctl/explain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "ctl/command.h"
+#include "ctl/json.h"
+#include "decide/reply.h"
+#include "value/buf.h"
+
+struct explainer {
+	const struct conf *conf;
+	struct store *store;
+	struct snapshot *snapshot; /* NULL: there was none */
+	struct arena arena;
+	struct errbuf trouble; /* why there is no snapshot */
+	/* The present answer. */
+	const char *text;
+	const struct explain_facts *facts;
+	struct address address;
+	struct resolution resolution;
+	struct authorization authorization;
+	bool has_relay;
+	enum status sender_status;
+};
+
+struct explainer *explainer_new(const struct conf *conf)
+{
+	struct explainer *e = calloc(1, sizeof(*e));
+	struct errbuf err;
+
+	if (e == NULL) {
+		complain("out of memory");
+		return NULL;
+	}
+	e->conf = conf;
+	e->arena.size = RESOLVE_MEMORY;
+	e->arena.memory = malloc(e->arena.size);
+	if (e->arena.memory == NULL) {
+		complain("out of memory");
+		explainer_free(e);
+		return NULL;
+	}
+	if (store_open(conf->replica, &e->store, &err) != CX_OK) {
+		complain("%s", err.text);
+		explainer_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+void explainer_free(struct explainer *e)
+{
+	if (e == NULL) {
+		return;
+	}
+	explain_done(e);
+	if (e->store != NULL) {
+		store_close(e->store);
+	}
+	free(e->arena.memory);
+	free(e);
+}
+
+void explain_done(struct explainer *e)
+{
+	if (e->snapshot != NULL) {
+		snapshot_end(e->snapshot);
+		e->snapshot = NULL;
+	}
+}
+
+static bool enlarge(struct arena *arena)
+{
+	char *larger;
+
+	if (arena->size >= RESOLVE_MEMORY_MAX) {
+		return false;
+	}
+	larger = realloc(arena->memory, arena->size * 2);
+	if (larger == NULL) {
+		return false;
+	}
+	arena->memory = larger;
+	arena->size *= 2;
+	arena->used = 0;
+	return true;
+}
+
+static bool ask(struct explainer *e, const struct view *view)
+{
+	struct question question = {
+		.address = &e->address,
+		.want_deliveries = true,
+		.want_steps = true,
+	};
+	const struct relay_facts *relay = &e->facts->relay;
+
+	question.client.has_ip = relay->has_ip;
+	question.client.ip = relay->ip;
+	question.client.is_authenticated = !span_is_empty(relay->login);
+	question.client.is_trusted = question.client.is_authenticated ||
+	    (e->has_relay && e->authorization.verdict == RELAY_PERMITTED);
+	e->arena.used = 0;
+	while (resolve(view, &question, &e->arena, &e->resolution) == CX_EFULL) {
+		if (!enlarge(&e->arena)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static enum status check_sender(const struct explainer *e, const struct view *view)
+{
+	struct address sender;
+
+	if (span_is_empty(e->facts->sender)) {
+		return authorize_sender(view, e->facts->relay.login, NULL);
+	}
+	if (address_parse_path(e->facts->sender, &sender) != CX_OK) {
+		return CX_NOTFOUND;
+	}
+	return authorize_sender(view, e->facts->relay.login, &sender);
+}
+
+/* A typed address ("MS:NET/PO/BOX") or what a client would write in RCPT. */
+static enum status parse(const char *text, struct address *out)
+{
+	enum status status = address_parse_typed(span_of(text), out);
+
+	if (status == CX_OK && !address_is_smtp(out)) {
+		return CX_OK;
+	}
+	return address_parse_path(span_of(text), out);
+}
+
+bool explain(struct explainer *e, const struct explain_facts *facts, const char *text)
+{
+	struct view view = { .settings = &e->conf->settings, .now = time(NULL) };
+	bool is_address = parse(text, &e->address) == CX_OK;
+
+	explain_done(e);
+	e->text = text;
+	e->facts = facts;
+	e->sender_status = CX_OK;
+	e->has_relay = facts->relay.has_ip || !span_is_empty(facts->relay.login);
+	memset(&e->authorization, 0, sizeof(e->authorization));
+	if (snapshot_begin(e->store, &e->snapshot, &e->trouble) != CX_OK) {
+		e->snapshot = NULL;
+		e->authorization.verdict = RELAY_UNAVAILABLE;
+		e->authorization.reason = RELAY_BY_REPLICA;
+		resolution_unavailable(&e->resolution);
+		return true;
+	}
+	view.snapshot = e->snapshot;
+	if (e->has_relay) {
+		authorize(&view, &facts->relay, &e->authorization);
+	}
+	if (facts->has_sender && !span_is_empty(facts->relay.login) &&
+	    e->conf->settings.enforce_sender) {
+		e->sender_status = check_sender(e, &view);
+	}
+	if (!is_address) {
+		resolution_invalid(&e->resolution);
+		return true;
+	}
+	return ask(e, &view);
+}
+
+static bool relay_matters(const struct explainer *e)
+{
+	return e->has_relay && e->resolution.verdict == VERDICT_FOREIGN;
+}
+
+static const struct reply *explain_reply(const struct explainer *e)
+{
+	if (e->sender_status == CX_NOTFOUND) {
+		return reply_sender_not_owned();
+	}
+	if (e->sender_status != CX_OK) {
+		return reply_unavailable();
+	}
+	if (relay_matters(e) && e->authorization.verdict == RELAY_NOT_PERMITTED) {
+		/* What reject_unauth_destination says. */
+		return reply_of_relay(RELAY_FORBIDDEN);
+	}
+	if (relay_matters(e) && e->authorization.verdict != RELAY_PERMITTED) {
+		return reply_of_relay(e->authorization.verdict);
+	}
+	return reply_of_resolution(&e->resolution);
+}
+
+int explain_exit_code(const struct explainer *e)
+{
+	if (e->sender_status != CX_OK) {
+		return e->sender_status == CX_NOTFOUND ? EX_NOPERM : EX_TEMPFAIL;
+	}
+	if (relay_matters(e) && e->authorization.verdict != RELAY_PERMITTED) {
+		return e->authorization.verdict == RELAY_UNAVAILABLE ? EX_TEMPFAIL : EX_NOPERM;
+	}
+	return resolution_exit_code(&e->resolution);
+}
+
+static void print_escaped(struct span text)
+{
+	struct buf escaped;
+
+	buf_init(&escaped);
+	buf_add_escaped(&escaped, text);
+	fwrite(escaped.data, 1, escaped.len, stdout);
+	buf_release(&escaped);
+}
+
+static void print_steps(const struct resolution *resolution)
+{
+	size_t i;
+
+	for (i = 0; i < resolution->step_count; i++) {
+		const struct step *step = &resolution->steps[i];
+
+		printf("  %*s%s ", (int)step->depth * 2, "", rule_text(step->rule));
+		print_escaped(step->subject);
+		if (!span_is_empty(step->detail)) {
+			printf(" via ");
+			print_escaped(step->detail);
+		}
+		putchar('\n');
+	}
+}
+
+static void print_deliveries(const struct resolution *resolution)
+{
+	size_t i;
+
+	for (i = 0; i < resolution->delivery_count; i++) {
+		const struct delivery *delivery = &resolution->deliveries[i];
+
+		printf("  -> ");
+		print_escaped(delivery->address);
+		printf(" (%s) ", delivery_kind_text(delivery->kind));
+		if (span_is_empty(delivery->next_hop)) {
+			printf("by the MTA's own routing\n");
+		} else {
+			printf("by ");
+			print_escaped(delivery->next_hop);
+			putchar('\n');
+		}
+	}
+}
+
+static void print_relay(const struct explainer *e)
+{
+	if (!e->has_relay) {
+		return;
+	}
+	printf("  relay %s (%s", relay_verdict_text(e->authorization.verdict),
+	    relay_reason_text(e->authorization.reason));
+	if (!span_is_empty(e->authorization.object)) {
+		printf(", ");
+		print_escaped(e->authorization.object);
+	}
+	printf(")\n");
+}
+
+void explain_print_text(const struct explainer *e)
+{
+	const struct reply *reply = explain_reply(e);
+	const struct resolution *resolution = &e->resolution;
+
+	print_escaped(span_of(e->text));
+	printf(": %s (%s)", verdict_text(resolution->verdict), rule_text(resolution->rule));
+	if (resolution->is_observed) {
+		printf(", observed: would be %s", verdict_text(resolution->observed));
+	}
+	putchar('\n');
+	if (e->snapshot == NULL) {
+		printf("  %s\n", e->trouble.text);
+	}
+	print_steps(resolution);
+	print_deliveries(resolution);
+	print_relay(e);
+	if (reply != NULL) {
+		printf("  reply: %s %s %s\n", reply->code, reply->enhanced, reply->text);
+	}
+}
+
+static json_t *deliveries_json(const struct resolution *resolution)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < resolution->delivery_count; i++) {
+		const struct delivery *delivery = &resolution->deliveries[i];
+		json_t *row = json_object();
+
+		json_put(row, "address", json_span(delivery->address));
+		json_put(row, "kind", json_string(delivery_kind_text(delivery->kind)));
+		json_put(row, "nexthop", json_span_or_null(delivery->next_hop));
+		json_put(row, "rule", json_string(rule_text(delivery->rule)));
+		json_put(row, "object", json_span_or_null(delivery->object));
+		json_add(list, row);
+	}
+	return list;
+}
+
+static json_t *steps_json(const struct resolution *resolution)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < resolution->step_count; i++) {
+		const struct step *step = &resolution->steps[i];
+		json_t *row = json_object();
+
+		json_put(row, "depth", json_integer((json_int_t)step->depth));
+		json_put(row, "rule", json_string(rule_text(step->rule)));
+		json_put(row, "subject", json_span(step->subject));
+		json_put(row, "detail", json_span_or_null(step->detail));
+		json_add(list, row);
+	}
+	return list;
+}
+
+static json_t *reply_json(const struct reply *reply)
+{
+	return reply == NULL
+	    ? json_null()
+	    : json_sprintf("%s %s %s", reply->code, reply->enhanced, reply->text);
+}
+
+void explain_print_json(const struct explainer *e, bool one_line)
+{
+	const struct resolution *resolution = &e->resolution;
+	json_t *out = json_object(), *relay;
+
+	json_put(out, "address", json_span(span_of(e->text)));
+	json_put(out, "verdict", json_string(verdict_text(resolution->verdict)));
+	json_put(out, "rule", json_string(rule_text(resolution->rule)));
+	json_put(out, "object", json_span_or_null(resolution->object));
+	json_put(out, "reply", reply_json(explain_reply(e)));
+	json_put(out, "deliveries", deliveries_json(resolution));
+	json_put(out, "steps", steps_json(resolution));
+	if (resolution->is_observed) {
+		json_put(out, "observed", json_string(verdict_text(resolution->observed)));
+	}
+	if (e->has_relay) {
+		relay = json_object();
+		json_put(relay, "allowed",
+		    json_boolean(e->authorization.verdict == RELAY_PERMITTED));
+		json_put(relay, "why",
+		    json_sprintf("%s: %s", relay_verdict_text(e->authorization.verdict),
+			relay_reason_text(e->authorization.reason)));
+		json_put(out, "relay", relay);
+	}
+	if (e->snapshot == NULL) {
+		json_put(out, "trouble", json_span(span_of(e->trouble.text)));
+	}
+	json_print(out, one_line);
+}

@@ -1,0 +1,132 @@
+#include "config.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "ctl/command.h"
+#include "daemon/log.h"
+
+static const struct command *const table[] = {
+	&command_resolve,
+	&command_dump,
+	&command_status,
+	NULL,
+};
+
+const struct command *const *commands(void)
+{
+	return table;
+}
+
+static void vcomplain(const char *fmt, va_list args) CX_PRINTF(1, 0);
+
+static void vcomplain(const char *fmt, va_list args)
+{
+	fprintf(stderr, "coexistctl: ");
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+}
+
+void complain(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vcomplain(fmt, args);
+	va_end(args);
+}
+
+int usage_error(const struct command *command, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vcomplain(fmt, args);
+	va_end(args);
+	fprintf(stderr, "usage: coexistctl [-c FILE] %s %s\n", command->name,
+	    command->arguments);
+	return EX_USAGE;
+}
+
+static void print_help(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "usage: coexistctl [-c FILE] COMMAND ...\n\n");
+	for (i = 0; table[i] != NULL; i++) {
+		fprintf(out, "  %s %s\n      %s\n", table[i]->name, table[i]->arguments,
+		    table[i]->help);
+	}
+	fprintf(out,
+	    "\n  -c FILE  configuration (default " CONF_DEFAULT_PATH ")\n"
+	    "  -V       version\n  -h       this help\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; table[i] != NULL; i++) {
+		if (strcmp(table[i]->name, name) == 0) {
+			return table[i];
+		}
+	}
+	return NULL;
+}
+
+static int run_command(const struct command *command, const char *path, int argc,
+    char **argv)
+{
+	struct conf *conf;
+	struct errbuf err;
+	int code;
+
+	if (conf_load(path, &conf, &err) != CX_OK) {
+		complain("%s", err.text);
+		return EX_CONFIG;
+	}
+	code = command->run(conf, argc, argv);
+	conf_unref(conf);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		complain("cannot write the result");
+		return EX_IOERR;
+	}
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = CONF_DEFAULT_PATH;
+	const struct command *command;
+	int option;
+
+	setlocale(LC_CTYPE, "");
+	log_open("coexistctl");
+	log_set_level(LOG_LEVEL_WARNING);
+	while ((option = getopt(argc, argv, "+c:Vh")) != -1) {
+		switch (option) {
+		case 'c': path = optarg; break;
+		case 'V': printf("coexistctl %s\n", PACKAGE_VERSION); return EX_OK;
+		case 'h': print_help(stdout); return EX_OK;
+		default: print_help(stderr); return EX_USAGE;
+		}
+	}
+	if (optind == argc) {
+		print_help(stderr);
+		return EX_USAGE;
+	}
+	command = find_command(argv[optind]);
+	if (command == NULL) {
+		complain("no command '%s'", argv[optind]);
+		print_help(stderr);
+		return EX_USAGE;
+	}
+	argc -= optind;
+	argv += optind;
+	optind = 0; /* the command's own options are read from the start */
+	return run_command(command, path, argc, argv);
+}
