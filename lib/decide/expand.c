@@ -199,6 +199,21 @@ static bool may_enter(struct expansion *x, const struct found *found,
 	return true;
 }
 
+/* What an object is without its alternates. */
+static void expand_itself(struct expansion *x, const struct found *found,
+    const struct address *via, const struct path *path, const struct path *down)
+{
+	struct path target = *down;
+
+	if (found->recipient.kind == RECIPIENT_MAILBOX) {
+		deliver_self(x, found, via, path);
+	} else {
+		target.kind = worse_kind(path->kind, DELIVERY_REDIRECT);
+		target.rule = RULE_TARGET_ADDRESS;
+		expand_target(x, found, via, path, &target);
+	}
+}
+
 static void expand_object(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path)
 {
@@ -225,24 +240,19 @@ static void expand_object(struct expansion *x, const struct found *found,
 		expand_members(x, recipient, &down);
 		return;
 	}
+	if (!has_alternates(recipient) ||
+	    (recipient->flags & RECIPIENT_DELIVER_AND_REDIRECT) != 0) {
+		expand_itself(x, found, via, path, &down);
+	}
 	if (has_alternates(recipient)) {
 		collection_step(&x->list, path->depth, RULE_ALT_RECIPIENT, recipient->dn,
 		    nothing);
 		expand_alternates(x, recipient, &down);
-		if ((recipient->flags & RECIPIENT_DELIVER_AND_REDIRECT) == 0) {
-			return;
-		}
-	}
-	if (recipient->kind == RECIPIENT_MAILBOX) {
-		deliver_self(x, found, via, path);
-	} else {
-		down.kind = worse_kind(path->kind, DELIVERY_REDIRECT);
-		down.rule = RULE_TARGET_ADDRESS;
-		expand_target(x, found, via, path, &down);
 	}
 }
 
-static void expand_in_domain(struct expansion *x, const struct address *address,
+/* Looks an address up; `domain` judges it if nobody has it. NULL: its type has no domains. */
+static void expand_looked_up(struct expansion *x, const struct address *address,
     const struct domain *domain, const struct path *path)
 {
 	struct found found;
@@ -264,31 +274,10 @@ static void expand_in_domain(struct expansion *x, const struct address *address,
 	} else if (status == CX_EINVAL) {
 		x->is_invalid = path->is_asked;
 		note_missing_address(x, path, address);
+	} else if (domain == NULL) {
+		note_missing_address(x, path, address);
 	} else {
 		expand_unclaimed(x, address, domain, path);
-	}
-}
-
-/* A member or question of another type, which has no domain to be judged by. */
-static void expand_typed(struct expansion *x, const struct address *address,
-    const struct path *path)
-{
-	struct found found;
-	enum status status = lookup_address(x->view, address, &found, &x->sources);
-
-	if (expansion_failed(x, status)) {
-		return;
-	}
-	if (status == CX_OK) {
-		if (path->is_asked) {
-			x->is_known = true;
-			x->object = found.recipient.dn;
-		}
-		expand_object(x, &found, address, path);
-	} else if (status == CX_EEXIST) {
-		x->has_ambiguous = true;
-	} else {
-		note_missing_address(x, path, address);
 	}
 }
 
@@ -300,7 +289,7 @@ void expand_address(struct expansion *x, const struct address *address,
 	enum status status;
 
 	if (!address_is_smtp(address)) {
-		expand_typed(x, address, path);
+		expand_looked_up(x, address, NULL, path);
 		return;
 	}
 	status = find_domain(x->view, address_domain(address), &domain, &id);
@@ -317,7 +306,7 @@ void expand_address(struct expansion *x, const struct address *address,
 		collection_step_address(&x->list, path->depth, RULE_DISABLED, address, nothing);
 		return;
 	}
-	expand_in_domain(x, address, &domain, path);
+	expand_looked_up(x, address, &domain, path);
 }
 
 void expansion_init(struct expansion *x, const struct view *view,
