@@ -1,0 +1,278 @@
+"""
+The site that packaging/quickstart shows: a small organisation, real Postfix, real OpenLDAP, the three
+daemons; mail through it; what was sent, what happened and why.
+
+It is built from the same parts as the integration tests (tests/support).
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import textwrap
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
+
+from support.site import Site  # noqa: E402
+from support.wait import wait_for  # noqa: E402
+
+SUFFIX = "dc=acme,dc=example"
+OUTSIDER = "sue@outside.example"
+
+
+def organisation(site):
+    """Two systems share acme.example: this one, and the old one at the sink `legacy`."""
+    return textwrap.dedent(f"""\
+        dn: ou=mail,{SUFFIX}
+        objectClass: organizationalUnit
+        ou: mail
+
+        dn: ou=people,{SUFFIX}
+        objectClass: organizationalUnit
+        ou: people
+
+        dn: associatedDomain=acme.example,ou=mail,{SUFFIX}
+        objectClass: coexistDomain
+        associatedDomain: acme.example
+        coexistDomainType: shared
+        coexistForwardHost: legacy
+
+        dn: associatedDomain=pop.acme.example,ou=mail,{SUFFIX}
+        objectClass: coexistDomain
+        associatedDomain: pop.acme.example
+        coexistDomainType: relay
+        coexistForwardHost: pop
+
+        dn: cn=legacy,ou=mail,{SUFFIX}
+        objectClass: coexistConnector
+        cn: legacy
+        coexistNextHop: {site.sinks["legacy"].hop}
+
+        dn: cn=pop,ou=mail,{SUFFIX}
+        objectClass: coexistConnector
+        cn: pop
+        coexistNextHop: {site.sinks["pop"].hop}
+        """) + "".join([
+            mailbox("anna", "anna@acme.example"),
+            mailbox("adam.barr", "adam.barr@acme.example",
+                    f"coexistAltRecipient: cn=Adam,ou=people,{SUFFIX}",
+                    "coexistHideFromAddressLists: TRUE"),
+            custom("Adam", "adam@pop.acme.example", "adam@pop.acme.example"),
+            mailbox("carol", "carol@acme.example",
+                    f"coexistAltRecipient: cn=Carol at home,ou=people,{SUFFIX}",
+                    "coexistDeliverAndRedirect: TRUE"),
+            custom("Carol at home", None, "carol@home.example"),
+            custom("dave", "dave@acme.example", "dave@acme.example"),
+        ])
+
+
+def mailbox(uid, mail, *lines):
+    return "\n" + "\n".join([
+        f"dn: uid={uid},ou=people,{SUFFIX}", "objectClass: inetOrgPerson",
+        "objectClass: coexistMailbox", f"uid: {uid}", f"cn: {uid}", f"sn: {uid}",
+        f"mail: {mail}", *lines, ""])
+
+
+def custom(cn, mail, target):
+    return "\n" + "\n".join([
+        f"dn: cn={cn},ou=people,{SUFFIX}", "objectClass: person",
+        "objectClass: coexistCustomRecipient", f"cn: {cn}", f"sn: {cn}",
+        *([f"mail: {mail}"] if mail else []), f"coexistTargetAddress: {target}", ""])
+
+
+MIGRATION = f"""\
+dn: uid=adam.barr,ou=people,{SUFFIX}
+changetype: modify
+add: coexistProxyAddress
+coexistProxyAddress: smtp:adam@pop.acme.example
+-
+delete: coexistAltRecipient
+-
+delete: coexistHideFromAddressLists
+
+dn: cn=Adam,ou=people,{SUFFIX}
+changetype: delete
+"""
+
+PLACES = {
+    "mailboxes": "the mailboxes of this system",
+    "pop": "the POP3 system",
+    "legacy": "the old mail system",
+    "outside": "the Internet",
+}
+
+
+class Demo:
+    def __init__(self, site):
+        self.site = site
+        self.seen = {name: 0 for name in site.sinks}
+        self.number = 0
+
+    def title(self, text):
+        self.number += 1
+        print(f"\n--- {self.number}. {text}", flush=True)
+
+    @staticmethod
+    def show(label, text):
+        for line in text.rstrip("\n").split("\n"):
+            print(f"    {label + ':':10}{line}", flush=True)
+            label = ""
+
+    def arrivals(self):
+        """What came since the last time: [(place, address)]."""
+        found = []
+        for name, sink in self.site.sinks.items():
+            messages = sink.snapshot()[self.seen[name]:]
+            found += [(name, address) for m in messages for address in m.addresses]
+        return sorted(found)
+
+    def mail(self, title, recipient, places, sender=OUTSIDER):
+        """Sends one mail and waits until it is in all of `places`; none: it must be refused."""
+        self.title(title)
+        self.seen = {name: sink.count() for name, sink in self.site.sinks.items()}
+        self.show("sent", f"from <{sender}> to <{recipient}>")
+        with self.site.connect() as client:
+            client.mail(sender)
+            reply = client.rcpt(recipient)
+            if reply.ok:
+                reply = client.data(f"From: <{sender}>\nTo: <{recipient}>\n"
+                                    f"Subject: {title}\n\nHello.\n")
+        if not places:
+            assert not reply.ok, f"<{recipient}> was accepted: {reply}"
+            self.show("happened", f"refused: {reply.text}")
+        else:
+            assert reply.ok, f"<{recipient}>: {reply}"
+            wait_for(lambda: len(self.arrivals()) >= len(places),
+                     lambda: f"{places}; so far {self.arrivals()}")
+            assert [place for place, _ in self.arrivals()] == sorted(places), self.arrivals()
+            self.show("happened", "accepted, and arrived at\n" + "\n".join(
+                f"{PLACES[place]}, as <{address}>" for place, address in self.arrivals()))
+        self.show("why", self.site.ctl("resolve", recipient, "--client", "127.0.0.1").stdout)
+
+    def migrate(self):
+        self.title("A user is migrated: adam.barr now reads his mail here")
+        self.show("did", "ldapmodify" if self.site.slapd else "wrote the LDIF file anew")
+        self.show("", MIGRATION)
+        if self.site.slapd:
+            self.site.slapd.modify(MIGRATION)
+        else:
+            self.site.write_ldif(directory(migrated(organisation(self.site))))
+        wait_for(lambda: self.site.resolve("adam@pop.acme.example")[1]["deliveries"][0]["address"]
+                 == "adam.barr@acme.example", "the change to reach the replica")
+        self.show("happened", "the replica has it; the next RCPT follows")
+
+
+def migrated(text):
+    """The organisation after MIGRATION, for the directory that is a file."""
+    entries = [e for e in text.split("\n\n") if not e.startswith("dn: cn=Adam,")]
+    return "\n\n".join(
+        e.replace(f"coexistAltRecipient: cn=Adam,ou=people,{SUFFIX}",
+                  "coexistProxyAddress: smtp:adam@pop.acme.example")
+         .replace("\ncoexistHideFromAddressLists: TRUE", "") for e in entries)
+
+
+def directory(text):
+    return f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: acme\no: Acme\n\n{text}"
+
+
+def run(demo):
+    demo.mail("A plain mailbox", "anna@acme.example", ["mailboxes"])
+    demo.mail("A redirected mailbox (alternate recipient)", "adam.barr@acme.example", ["pop"])
+    demo.mail("A copy (deliver to both)", "carol@acme.example", ["mailboxes", "outside"])
+    demo.mail("A shared name space: same domain, other system", "dave@acme.example", ["legacy"])
+    demo.mail("Nobody has the address", "nobody@acme.example", [])
+    demo.mail("A stranger wants to relay", "victim@elsewhere.example", [])
+    demo.migrate()
+    demo.mail("His old address on the POP3 system", "adam@pop.acme.example", ["mailboxes"])
+    demo.mail("And the one here", "adam.barr@acme.example", ["mailboxes"])
+
+
+def how_to_talk(site, folder):
+    conf = site.conf
+    build = os.environ["COEXIST_BUILD"]
+    lines = [
+        "The site is running. Talk to it:",
+        f"  SMTP         nc 127.0.0.1 {site.postfix.port}",
+        f"  resolve      {build}/ctl/coexistctl -c {conf} resolve adam.barr@acme.example",
+        f"  status       {build}/ctl/coexistctl -c {conf} status",
+    ]
+    if site.slapd:
+        lines += [f"  LDAP         ldapmodify -x -H {site.slapd.uri} -D {site.slapd.root_dn} "
+                  f"-w '{site.slapd.root_password}'"]
+    else:
+        lines += [f"  directory    {site.ldif_path}"]
+    lines += [
+        f"  mail log     {site.postfix.log}",
+        f"  daemons      {site.folder}/coexist-*.log",
+        f"Stop it with: kill $(cat {folder}/kept)",
+    ]
+    return "\n".join(lines)
+
+
+def stop(signum, frame):
+    raise KeyboardInterrupt
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--ldif", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    site = None
+    try:
+        print("== 3. The site", flush=True)
+        source = "ldif" if options.ldif else "ldap"
+        site = Site(source=source, sinks=("legacy", "pop"),
+                    ldif=(lambda s: directory(organisation(s))) if options.ldif
+                    else organisation).start()
+        show_site(site)
+        print("\n== 4. Mail", flush=True)
+        run(Demo(site))
+        print("\nAll of it happened as it should." + ("" if options.keep else
+              " Stopping what was started."), flush=True)
+        if options.keep:
+            keep(site, options.folder)
+    except KeyboardInterrupt:
+        print("\nstopping", flush=True)
+        return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if site:
+            site.close()
+        if os.path.exists(f"{options.folder}/kept"):
+            shutil.rmtree(options.folder, ignore_errors=True)
+    return 0
+
+
+def show_site(site):
+    if site.slapd:
+        print(f"slapd            {site.slapd.uri}, with the schema and a small organisation")
+    else:
+        print(f"directory        {site.ldif_path}")
+    print(f"Postfix          127.0.0.1:{site.postfix.port}")
+    for name, sink in site.sinks.items():
+        print(f"{PLACES[name]:32} {sink.hop}")
+    for daemon in site.daemons:
+        print(f"{daemon.name:16} process {daemon.pid}", flush=True)
+
+
+def keep(site, folder):
+    """Shows how to talk to the site, lets the shell go, and stays until SIGTERM."""
+    print("\n" + how_to_talk(site, folder), flush=True)
+    with open(f"{folder}/kept.new", "w", encoding="ascii") as out:
+        out.write(f"{os.getpid()}\n")
+    os.rename(f"{folder}/kept.new", f"{folder}/kept")
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    while True:
+        signal.pause()  # the handler raises
+
+
+if __name__ == "__main__":
+    sys.exit(main())
