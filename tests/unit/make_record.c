@@ -2,17 +2,14 @@
 
 #include "make_record.h"
 
-#include <stdarg.h>
-
 #include "unit.h"
 
-struct span make_record(struct buf *buf, enum record_kind kind, uint32_t flags, ...)
+struct span vmake_record(struct buf *buf, enum record_kind kind, uint32_t flags,
+    va_list args)
 {
 	bool has_flags = false;
-	va_list args;
 	int tag;
 
-	va_start(args, flags);
 	record_begin(buf, kind);
 	while ((tag = va_arg(args, int)) != 0) {
 		const char *text = va_arg(args, const char *);
@@ -28,9 +25,19 @@ struct span make_record(struct buf *buf, enum record_kind kind, uint32_t flags, 
 			record_put(buf, (enum record_tag)tag, span_of(text));
 		}
 	}
-	va_end(args);
 	ck_assert(!buf->failed);
 	return buf_span(buf);
+}
+
+struct span make_record(struct buf *buf, enum record_kind kind, uint32_t flags, ...)
+{
+	struct span record;
+	va_list args;
+
+	va_start(args, flags);
+	record = vmake_record(buf, kind, flags, args);
+	va_end(args);
+	return record;
 }
 
 struct record_id make_id(unsigned source, unsigned number)
