@@ -90,19 +90,24 @@ void deliver(struct expansion *x, const struct destination *to,
 	    delivery->next_hop);
 }
 
-/* `base` with an extension behind its local part; as it is where that would be too long. */
-static void extend(const struct address *base, struct span extension, struct address *out)
+/* `base`, or in `room` the same with an extension; as it is where that would be too long. */
+static const struct address *extend(const struct address *base, struct span extension,
+    struct address *room)
 {
 	char memory[ADDRESS_LOCAL_MAX + 1];
 	struct buf local;
 
+	if (span_is_empty(extension)) {
+		return base;
+	}
 	buf_init_fixed(&local, memory, sizeof(memory));
 	buf_add(&local, base->local, base->local_len);
 	buf_add_span(&local, extension);
-	if (span_is_empty(extension) || local.failed ||
-	    address_make("smtp", buf_span(&local), address_domain(base), out) != CX_OK) {
-		*out = *base;
+	if (local.failed ||
+	    address_make("smtp", buf_span(&local), address_domain(base), room) != CX_OK) {
+		return base;
 	}
+	return room;
 }
 
 /* The extension that a delivery of this object itself keeps. */
@@ -119,10 +124,9 @@ void deliver_foreign(struct expansion *x, const struct address *address,
     struct span object, const struct path *path)
 {
 	struct destination to = { .object = object, .rule = path->rule, .is_foreign = true };
-	struct address extended;
+	struct address room;
 
-	extend(address, path->extension, &extended);
-	to.address = &extended;
+	to.address = extend(address, path->extension, &room);
 	deliver(x, &to, path);
 }
 
@@ -135,14 +139,17 @@ static void deliver_outside(struct expansion *x, const struct found *found,
 	struct domain domain;
 	struct record_id id;
 	struct span text;
+	enum status status = CX_OK;
 
-	if (!values_next(&mails, &text) || address_parse_typed(text, &address) != CX_OK ||
-	    !address_is_smtp(&address) || address.domain_len == 0 ||
-	    find_domain(x->view, address_domain(&address), &domain, &id) != CX_NOTFOUND) {
-		note_missing(x, path, found->recipient.dn);
-		return;
+	if (values_next(&mails, &text) && address_parse_typed(text, &address) == CX_OK &&
+	    address_is_smtp(&address) && address.domain_len > 0) {
+		status = find_domain(x->view, address_domain(&address), &domain, &id);
 	}
-	deliver_foreign(x, &address, found->recipient.dn, path);
+	if (status == CX_NOTFOUND) {
+		deliver_foreign(x, &address, found->recipient.dn, path);
+	} else if (!expansion_failed(x, status)) {
+		note_missing(x, path, found->recipient.dn);
+	}
 }
 
 /* A mailbox to itself, under its primary address. */
@@ -150,7 +157,7 @@ void deliver_self(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path)
 {
 	struct destination to = { .found = found, .object = found->recipient.dn };
-	struct address primary, extended;
+	struct address primary, room;
 	struct key before, after;
 	enum status status;
 
@@ -169,13 +176,12 @@ void deliver_self(struct expansion *x, const struct found *found,
 	if (expansion_failed(x, status)) {
 		return;
 	}
-	extend(&primary, own_extension(found, via, path), &extended);
+	to.address = extend(&primary, own_extension(found, via, path), &room);
 	if (path->kind == DELIVERY_SELF && via != NULL) {
 		address_key(via, &before);
-		address_key(&extended, &after);
+		address_key(to.address, &after);
 		to.rule = key_equal(&before, &after) ? RULE_MAILBOX : RULE_PRIMARY;
 	}
-	to.address = &extended;
 	deliver(x, &to, path);
 }
 
@@ -213,16 +219,15 @@ void deliver_own_target(struct expansion *x, const struct found *found,
 	};
 	struct found as_target = *found;
 	struct path own = *path;
-	struct address extended;
+	struct address room;
 	struct key key;
 
-	extend(target, own_extension(found, via, path), &extended);
-	address_key(&extended, &key);
+	to.address = extend(target, own_extension(found, via, path), &room);
+	address_key(to.address, &key);
 	if (path->kind == DELIVERY_SELF && !key_equal(&key, &x->asked)) {
 		own.kind = DELIVERY_REDIRECT;
 	}
 	as_target.by = FOUND_LITERALLY;
-	to.address = &extended;
 	to.found = &as_target;
 	deliver(x, &to, &own);
 }
