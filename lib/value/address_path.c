@@ -52,31 +52,33 @@ static bool is_operator(char c)
 	return c != '\0' && strchr("|%!()<>@,;:\".[]", c) != NULL;
 }
 
-static struct span trim_space(struct span text)
+static size_t count_spaces(struct span text)
 {
-	while (text.len > 0 && is_space(text.ptr[0])) {
-		text = (struct span){ text.ptr + 1, text.len - 1 };
+	size_t count = 0;
+
+	while (count < text.len && is_space(text.ptr[count])) {
+		count++;
 	}
-	while (text.len > 0 && is_space(text.ptr[text.len - 1])) {
-		text.len--;
-	}
-	return text;
+	return count;
 }
 
 /*
- * Whether smtpd's command parser takes the text as one argument: quotes and
- * angle brackets are closed, blanks stand only within them.
+ * Length of the first argument as smtpd's command parser sees it, 0 where a quote
+ * or an angle bracket is not closed. Blanks within them do not end it.
  */
-static bool is_one_argument(struct span text)
+static size_t argument_length(struct span text)
 {
 	int depth = 0;
 	bool is_quoted = false;
+	size_t i;
 
-	if (span_starts_with_case(text, SPAN("to:")) ||
-	    span_starts_with_case(text, SPAN("from:"))) {
-		return false;
+	if (span_starts_with_case(text, SPAN("to:"))) {
+		return 3;
 	}
-	for (size_t i = 0; i < text.len; i++) {
+	if (span_starts_with_case(text, SPAN("from:"))) {
+		return 5;
+	}
+	for (i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
 
 		if (c == '\\') {
@@ -90,10 +92,25 @@ static bool is_one_argument(struct span text)
 		} else if (c == '>' && depth > 0) {
 			depth--;
 		} else if (depth == 0 && is_space(c)) {
-			return false;
+			break;
 		}
 	}
-	return depth == 0 && !is_quoted;
+	if (depth > 0 || is_quoted) {
+		return 0;
+	}
+	return i < text.len ? i : text.len; /* a backslash may have been the last */
+}
+
+/* The only argument, without the blanks around it; empty if there is not one. */
+static struct span only_argument(struct span text)
+{
+	size_t spaces = count_spaces(text), len;
+	struct span rest;
+
+	text = (struct span){ text.ptr + spaces, text.len - spaces };
+	len = argument_length(text);
+	rest = (struct span){ text.ptr + len, text.len - len };
+	return (struct span){ text.ptr, count_spaces(rest) == rest.len ? len : 0 };
 }
 
 /* Collects up to `end` ('\0': to the end of an atom); returns what is left. */
@@ -274,10 +291,7 @@ enum status address_parse_path(struct span text, struct address *out)
 	    memchr(text.ptr, '\n', text.len) != NULL) {
 		return CX_EINVAL;
 	}
-	text = trim_space(text);
-	if (!is_one_argument(text)) {
-		return CX_EINVAL;
-	}
+	text = only_argument(text);
 	path.count = path.addresses = 0;
 	path.len = 0;
 	tokenize(&path, strip_route(text));

@@ -55,6 +55,9 @@ static const struct {
 	{ "<adam@a_b.example>",             "smtp:adam@a_b.example", "adam@a_b.example" },
 	{ "<j\xc3\x9crgen@d.test>",         "smtp:j\xc3\xbcrgen@d.test", "j\xc3\x9crgen@d.test" },
 	{ "<ab@b\xc3\x9c" "cher.test>",     "smtp:ab@xn--bcher-kva.test", "ab@xn--bcher-kva.test" },
+	{ "to:",                            "smtp:to:", "\"to:\"" },
+	{ "ab\\ ",                          "smtp:ab ", "\"ab \"" },
+	{ "ab\\",                           "smtp:ab", "ab" },
 	/* Refused, by Postfix with 501 or 555. */
 	{ "",                               NULL, NULL },
 	{ "<>",                             NULL, NULL },
