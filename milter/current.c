@@ -1,0 +1,56 @@
+#include "config.h"
+
+#include "milter/current.h"
+
+#include <string.h>
+
+#include "daemon/log.h"
+
+struct conf *current_hold(void *context)
+{
+	struct current *current = context;
+	struct conf *conf;
+
+	pthread_mutex_lock(&current->lock);
+	conf = conf_ref(current->conf);
+	pthread_mutex_unlock(&current->lock);
+	return conf;
+}
+
+void current_replace(struct current *current, struct conf *conf)
+{
+	struct conf *old;
+
+	pthread_mutex_lock(&current->lock);
+	old = current->conf;
+	current->conf = conf;
+	pthread_mutex_unlock(&current->lock);
+	conf_unref(old);
+}
+
+static void warn_if_other(const char *key, const char *old, const char *new)
+{
+	if (strcmp(old, new) != 0) {
+		log_warnx("%s takes effect with the next start only", key);
+	}
+}
+
+void current_reload(struct current *current, const char *path)
+{
+	struct errbuf err;
+	struct conf *old;
+	struct conf *new;
+
+	if (conf_load(path, &new, &err) != CX_OK) {
+		log_error("configuration not reloaded: %s", err.text);
+		return;
+	}
+	old = current_hold(current);
+	warn_if_other("replica", old->replica, new->replica);
+	warn_if_other("milter listen", old->milter.listen, new->milter.listen);
+	warn_if_other("milter user", old->milter.user, new->milter.user);
+	conf_unref(old);
+	log_set_level(new->log_level);
+	current_replace(current, new);
+	log_info("configuration reloaded");
+}

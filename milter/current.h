@@ -1,0 +1,32 @@
+#ifndef CX_MILTER_CURRENT_H
+#define CX_MILTER_CURRENT_H
+
+#include <pthread.h>
+
+#include "daemon/conf.h"
+
+/*
+ * The configuration in force, which a reload replaces under the feet of the sessions:
+ * each message holds the one that it began with. Any thread.
+ */
+struct current {
+	pthread_mutex_t lock;
+	struct conf *conf;
+};
+
+#define CURRENT_INIT              \
+ {                                \
+  PTHREAD_MUTEX_INITIALIZER, NULL \
+ }
+
+/* A reference, for conf_unref(). `current` is a struct current. */
+struct conf *current_hold(void *current);
+/* Takes the caller's reference. NULL: only lets go of the old one. */
+void current_replace(struct current *, struct conf *);
+/*
+ * Reads the file again. On a mistake it is logged and the old one stays. What only a
+ * start can change is named in a warning.
+ */
+void current_reload(struct current *, const char *path);
+
+#endif

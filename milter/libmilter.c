@@ -1,0 +1,462 @@
+#include "config.h"
+
+#include "milter/libmilter.h"
+
+#include <libmilter/mfapi.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/log.h"
+
+#define FILTER_NAME "coexist-milter"
+/* What an MTA must let us do; ORCPT and NOTIFY are not to be had otherwise. */
+#define ACTIONS (SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT)
+/* libmilter closes its sessions on its own; this is how long a reply may take to leave. */
+#define REPLY_WAIT_MS 100
+
+static const struct session_env *env;
+static bool is_tcp;
+
+/* Callbacks that are under way, for the stop to wait for. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t is_idle;
+	unsigned count;
+	bool is_stopping;
+} flight = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false };
+
+/* One connection of an MTA. */
+struct link {
+	struct session *session;
+	bool has_connect_reply; /* the MTA waits for one */
+	bool has_mail_reply;
+	bool wants_mailer;
+};
+
+/* False: no new work, the process is on its way out. */
+static bool enter(void)
+{
+	bool may;
+
+	pthread_mutex_lock(&flight.lock);
+	may = !flight.is_stopping;
+	if (may) {
+		flight.count++;
+	}
+	pthread_mutex_unlock(&flight.lock);
+	return may;
+}
+
+static void leave(void)
+{
+	pthread_mutex_lock(&flight.lock);
+	if (--flight.count == 0) {
+		pthread_cond_broadcast(&flight.is_idle);
+	}
+	pthread_mutex_unlock(&flight.lock);
+}
+
+static void link_free(struct link *link)
+{
+	if (link) {
+		session_free(link->session);
+		free(link);
+	}
+}
+
+/* The connection behind a context, made where there is none; NULL: no memory. */
+static struct link *link_of(SMFICTX *ctx)
+{
+	struct link *link = smfi_getpriv(ctx);
+
+	if (link) {
+		return link;
+	}
+	link = calloc(1, sizeof(*link));
+	if (link == NULL) {
+		return NULL;
+	}
+	link->has_connect_reply = true;
+	link->has_mail_reply = true;
+	link->session = session_new(env);
+	if (link->session == NULL || smfi_setpriv(ctx, link) != MI_SUCCESS) {
+		link_free(link);
+		return NULL;
+	}
+	return link;
+}
+
+static struct span macro(SMFICTX *ctx, const char *name)
+{
+	char symbol[32];
+
+	snprintf(symbol, sizeof(symbol), "%s", name);
+	return span_of(smfi_getsymval(ctx, symbol));
+}
+
+static bool has_macro(SMFICTX *ctx, const char *name)
+{
+	return macro(ctx, name).ptr != NULL;
+}
+
+/* What is asked for whatever the MTA sends by default. */
+static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
+{
+	static const struct {
+		int place;
+		const char *names;
+		const char *names_with_mailer;
+	} wanted[] = {
+		{ SMFIM_CONNECT, "v {client_addr}", "v {client_addr}" },
+		{ SMFIM_ENVFROM,
+		    "i {auth_authen} {tls_version} {cert_fp} {mail_mailer}",
+		    "i {auth_authen} {tls_version} {cert_fp} {mail_mailer}" },
+		{ SMFIM_ENVRCPT, "i", "i {rcpt_mailer}" },
+		{ SMFIM_EOM, "i", "i" },
+	};
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		char names[128];
+
+		snprintf(names, sizeof(names), "%s",
+		    wants_mailer ? wanted[i].names_with_mailer : wanted[i].names);
+		if (smfi_setsymlist(ctx, wanted[i].place, names) != MI_SUCCESS) {
+			log_warnx("libmilter takes no list of macros");
+		}
+	}
+}
+
+/*
+ * Only what is needed: CONNECT and MAIL without a reply, RCPT, end of message. Over TCP
+ * also DATA, for the sake of its reply: Postfix sends the macros of DATA and the end of
+ * message from two processes in two small writes, and the second would wait for the
+ * delayed acknowledgement of the first (background/performance.md, "the 40 ms trap").
+ */
+static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions,
+    unsigned long steps, unsigned long *actions_out, unsigned long *steps_out)
+{
+	unsigned long wanted = SMFIP_NOHELO | SMFIP_NOHDRS | SMFIP_NOEOH |
+			       SMFIP_NOBODY | SMFIP_NOUNKNOWN | SMFIP_NR_CONN |
+			       SMFIP_NR_MAIL;
+	struct conf *conf = env->conf_hold(env->conf_context);
+
+	link->wants_mailer = conf->milter.enforce;
+	conf_unref(conf);
+	if (!is_tcp) {
+		wanted |= SMFIP_NODATA;
+	}
+	if ((actions & ACTIONS) != ACTIONS) {
+		log_error("the MTA lets no milter add and delete recipients (%#lx)",
+		    actions);
+		return SMFIS_REJECT;
+	}
+	*actions_out = ACTIONS | (actions & SMFIF_SETSYMLIST);
+	*steps_out = wanted & steps;
+	link->has_connect_reply = !(*steps_out & SMFIP_NR_CONN);
+	link->has_mail_reply = !(*steps_out & SMFIP_NR_MAIL);
+	if (actions & SMFIF_SETSYMLIST) {
+		ask_for_macros(ctx, link->wants_mailer);
+	}
+	return SMFIS_CONTINUE;
+}
+
+static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
+    unsigned long unused_2, unsigned long unused_3, unsigned long *actions_out,
+    unsigned long *steps_out, unsigned long *unused_2_out, unsigned long *unused_3_out)
+{
+	struct link *link;
+	sfsistat result = SMFIS_REJECT;
+
+	(void)unused_2;
+	(void)unused_3;
+	*unused_2_out = 0;
+	*unused_3_out = 0;
+	if (!enter()) {
+		return SMFIS_REJECT;
+	}
+	link = link_of(ctx);
+	if (link) {
+		result = negotiate(ctx, link, actions, steps, actions_out, steps_out);
+	}
+	leave();
+	return result;
+}
+
+static bool read_ip(const struct sockaddr *address, struct ip *out)
+{
+	*out = (struct ip){ { 0 } };
+	if (address && address->sa_family == AF_INET) {
+		struct sockaddr_in in;
+
+		memcpy(&in, address, sizeof(in));
+		out->bytes[10] = 0xff;
+		out->bytes[11] = 0xff;
+		memcpy(out->bytes + 12, &in.sin_addr, 4);
+		return true;
+	}
+	if (address && address->sa_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+
+		memcpy(&in6, address, sizeof(in6));
+		memcpy(out->bytes, &in6.sin6_addr, 16);
+		return true;
+	}
+	return false;
+}
+
+static sfsistat on_connect(SMFICTX *ctx, char *host, struct sockaddr *address)
+{
+	struct link *link;
+	bool has_reply = true;
+
+	if (!enter()) {
+		return SMFIS_TEMPFAIL;
+	}
+	link = link_of(ctx);
+	if (link) {
+		struct session_connection facts = { .host = span_of(host) };
+
+		/* Sendmail's version does not start so, and is not sent unless asked for. */
+		facts.mta = span_starts_with_case(macro(ctx, "v"), SPAN("Postfix"))
+				? MTA_POSTFIX
+				: MTA_SENDMAIL;
+		facts.has_ip = read_ip(address, &facts.ip);
+		session_connect(link->session, &facts);
+		has_reply = link->has_connect_reply;
+	}
+	leave();
+	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+}
+
+/* What fails here shows at RCPT, which has a reply in any case. */
+static sfsistat on_mail(SMFICTX *ctx, char **arguments)
+{
+	struct link *link;
+	bool has_reply = true;
+
+	if (!enter()) {
+		return SMFIS_TEMPFAIL;
+	}
+	link = link_of(ctx);
+	if (link) {
+		session_mail(link->session,
+		    &(struct session_sender){
+			.arguments = (const char *const *)arguments,
+			.client_address = macro(ctx, "{client_addr}"),
+			.login = macro(ctx, "{auth_authen}"),
+			.certificate = macro(ctx, "{cert_fp}"),
+			.is_encrypted = macro(ctx, "{tls_version}").len > 0,
+			.has_mailer = has_macro(ctx, "{mail_mailer}"),
+		    });
+		has_reply = link->has_mail_reply;
+	}
+	leave();
+	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+}
+
+/* The text is a format to libmilter's other end. */
+static void copy_text(char *out, size_t size, const char *text)
+{
+	size_t len = 0;
+
+	for (; *text && len + 2 < size; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '%') {
+			out[len++] = '%';
+		}
+		out[len++] = c >= ' ' && c < 0x7f ? (char)c : '?';
+	}
+	out[len] = '\0';
+}
+
+static sfsistat answer_to(SMFICTX *ctx, struct answer answer)
+{
+	if (answer.kind == ANSWER_CONTINUE) {
+		return SMFIS_CONTINUE;
+	}
+	if (answer.reply) {
+		char code[4];
+		char enhanced[16];
+		char text[400];
+
+		snprintf(code, sizeof(code), "%s", answer.reply->code);
+		copy_text(enhanced, sizeof(enhanced), answer.reply->enhanced);
+		copy_text(text, sizeof(text), answer.reply->text);
+		if (smfi_setreply(ctx, code, enhanced, text) != MI_SUCCESS) {
+			log_warnx("libmilter refuses the reply \"%s %s\"", code,
+			    enhanced);
+		}
+	}
+	return answer.kind == ANSWER_REJECT ? SMFIS_REJECT : SMFIS_TEMPFAIL;
+}
+
+static sfsistat on_rcpt(SMFICTX *ctx, char **arguments)
+{
+	struct link *link;
+	sfsistat result = SMFIS_TEMPFAIL;
+
+	if (!enter()) {
+		return SMFIS_TEMPFAIL;
+	}
+	link = link_of(ctx);
+	if (link) {
+		struct span mailer =
+		    link->wants_mailer ? macro(ctx, "{rcpt_mailer}") : SPAN("");
+
+		result = answer_to(ctx, session_rcpt(link->session,
+					    (const char *const *)arguments, mailer));
+	}
+	leave();
+	return result;
+}
+
+static sfsistat on_data(SMFICTX *ctx)
+{
+	(void)ctx;
+	return SMFIS_CONTINUE;
+}
+
+static bool apply(SMFICTX *ctx, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct edit *edit = &plan->edits[i];
+		int result = MI_FAILURE;
+
+		switch (edit->kind) {
+		case EDIT_ADD:
+			result = smfi_addrcpt_par(ctx, edit->address,
+			    edit->arguments[0] ? edit->arguments : NULL);
+			break;
+		case EDIT_DELETE: result = smfi_delrcpt(ctx, edit->address); break;
+		}
+		if (result != MI_SUCCESS) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static sfsistat end_message(SMFICTX *ctx, struct session *session)
+{
+	const struct plan *plan;
+	struct answer answer = session_end(session, &plan);
+
+	if (answer.kind == ANSWER_CONTINUE) {
+		bool was_applied = apply(ctx, plan);
+
+		answer = session_edited(session, was_applied, macro(ctx, "i"));
+	}
+	return answer_to(ctx, answer);
+}
+
+static sfsistat on_end(SMFICTX *ctx)
+{
+	struct link *link;
+	sfsistat result = SMFIS_TEMPFAIL;
+
+	if (!enter()) {
+		return SMFIS_TEMPFAIL;
+	}
+	link = link_of(ctx);
+	if (link) {
+		result = end_message(ctx, link->session);
+	}
+	leave();
+	return result;
+}
+
+static sfsistat on_abort(SMFICTX *ctx)
+{
+	const struct link *link;
+
+	if (enter()) {
+		link = smfi_getpriv(ctx);
+		if (link) {
+			session_abort(link->session);
+		}
+		leave();
+	}
+	return SMFIS_CONTINUE;
+}
+
+/* Also for connections that never got as far as negotiating. */
+static sfsistat on_close(SMFICTX *ctx)
+{
+	bool is_counted = enter();
+
+	link_free(smfi_getpriv(ctx));
+	smfi_setpriv(ctx, NULL);
+	if (is_counted) {
+		leave();
+	}
+	return SMFIS_CONTINUE;
+}
+
+enum status libmilter_open(int fd, bool listens_on_tcp,
+    const struct session_env *shared, struct errbuf *err)
+{
+	char name[] = FILTER_NAME;
+	char listener[32];
+	struct smfiDesc filter = {
+		.xxfi_name = name,
+		.xxfi_version = SMFI_VERSION,
+		.xxfi_flags = ACTIONS,
+		.xxfi_connect = on_connect,
+		.xxfi_envfrom = on_mail,
+		.xxfi_envrcpt = on_rcpt,
+		.xxfi_data = on_data,
+		.xxfi_eom = on_end,
+		.xxfi_abort = on_abort,
+		.xxfi_close = on_close,
+		.xxfi_negotiate = on_negotiate,
+	};
+
+	env = shared;
+	is_tcp = listens_on_tcp;
+	/* Debian's libmilter takes a listening descriptor. */
+	snprintf(listener, sizeof(listener), "fd:%d", fd);
+	if (smfi_setconn(listener) != MI_SUCCESS ||
+	    smfi_register(filter) != MI_SUCCESS) {
+		errbuf_set(err, "libmilter takes no listening descriptor");
+		return CX_EIO;
+	}
+	return CX_OK;
+}
+
+enum status libmilter_run(void)
+{
+	return smfi_main() == MI_SUCCESS ? CX_OK : CX_EIO;
+}
+
+bool libmilter_close(void)
+{
+	struct timespec until;
+	struct timespec reply_wait = { .tv_nsec = REPLY_WAIT_MS * 1000000L };
+	bool had_any;
+	bool is_idle;
+	int result = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LIBMILTER_STOP_WAIT_S;
+	pthread_mutex_lock(&flight.lock);
+	flight.is_stopping = true;
+	had_any = flight.count > 0;
+	while (flight.count > 0 && result == 0) {
+		result = pthread_cond_timedwait(&flight.is_idle, &flight.lock, &until);
+	}
+	is_idle = flight.count == 0;
+	pthread_mutex_unlock(&flight.lock);
+	if (had_any && is_idle) {
+		/*
+		 * libmilter writes the last replies after the callbacks have returned, and
+		 * tells nobody when it has.
+		 */
+		nanosleep(&reply_wait, NULL);
+	}
+	return is_idle;
+}

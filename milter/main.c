@@ -1,0 +1,135 @@
+#include "config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/process.h"
+#include "milter/current.h"
+#include "milter/libmilter.h"
+#include "replica/store.h"
+
+#define PROGRAM        "coexist-milter"
+#define LISTEN_BACKLOG 1024
+
+static struct current current = CURRENT_INIT;
+static struct process process;
+
+static int64_t now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+/* One descriptor for each connection of an MTA: as many as the administrator allows. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+			log_warn("limit of open files not raised");
+		}
+	}
+}
+
+/*
+ * SIGUSR1 reloads, and the watchdog is kept quiet. The signals that stop belong to
+ * libmilter, which waits for them in a thread of its own.
+ */
+static void *watch(void *unused)
+{
+	unsigned alive_ms = process_watchdog_ms();
+	struct timespec interval = { .tv_sec = alive_ms / 1000,
+		.tv_nsec = (long)(alive_ms % 1000) * 1000000L };
+	sigset_t set;
+
+	(void)unused;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	for (;;) {
+		int number = alive_ms ? sigtimedwait(&set, NULL, &interval)
+				      : sigwaitinfo(&set, NULL);
+
+		if (number == SIGUSR1) {
+			process_reloading();
+			current_reload(&current, process.conf_path);
+			process_ready(&process);
+		} else if (number < 0 && errno == EAGAIN) {
+			process_alive();
+		}
+	}
+	return NULL;
+}
+
+static int serve(const struct conf *conf, int fd)
+{
+	bool is_tcp = strncmp(conf->milter.listen, "inet:", 5) == 0;
+	struct session_env env = { .conf_context = &current,
+		.conf_hold = current_hold,
+		.judge = judge_by_store,
+		.now = now };
+	struct store *store;
+	struct errbuf err;
+	pthread_t watcher;
+	int exit_code = EX_SOFTWARE;
+
+	process_detach(&process);
+	if (process_drop_user(conf->milter.user, &err) != CX_OK) {
+		log_error("%s", err.text);
+		return EX_NOPERM;
+	}
+	if (store_open(conf->replica, &store, &err) != CX_OK) {
+		log_error("%s", err.text);
+		return EX_CONFIG;
+	}
+	env.judge_context = store;
+	raise_descriptor_limit();
+	if (libmilter_open(fd, is_tcp, &env, &err) != CX_OK) {
+		log_error("%s", err.text);
+	} else if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
+		log_error("no thread to wait for signals");
+	} else {
+		process_ready(&process);
+		exit_code = libmilter_run() == CX_OK ? EX_OK : EX_SOFTWARE;
+		process_stopping();
+		if (!libmilter_close()) {
+			log_warnx("stopped with callbacks still under way");
+			exit(exit_code);
+		}
+	}
+	store_close(store);
+	return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	struct conf *conf;
+	struct errbuf err;
+	int exit_code;
+	int fd;
+
+	log_open(PROGRAM);
+	process_arguments(&process, PROGRAM, argc, argv);
+	process_block_signals();
+	conf = process_load_conf(&process);
+	log_set_level(conf->log_level);
+	if (listener_open(conf->milter.listen, LISTEN_BACKLOG, &fd, &err) != CX_OK) {
+		log_error("%s", err.text);
+		conf_unref(conf);
+		return EX_OSERR;
+	}
+	current_replace(&current, conf_ref(conf));
+	exit_code = serve(conf, fd);
+	listener_remove(conf->milter.listen);
+	current_replace(&current, NULL);
+	conf_unref(conf);
+	return exit_code;
+}
