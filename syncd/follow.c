@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "replica/store_write.h"
+#include "replica/sync_notes.h"
 #include "value/dn.h"
 
 void follow_init(struct follow *f)
@@ -22,8 +23,8 @@ struct look {
 	struct source *source;
 	struct store_writer *store;
 	struct follow *out;
-	const struct uuid_set
-	    *named; /* put or present in a batch that says of all others: gone */
+	struct uuid_set skipped;      /* known as unusable: the replica has them so */
+	const struct uuid_set *named; /* those a complete batch speaks of */
 	enum status status;
 };
 
@@ -81,7 +82,8 @@ static enum status look_at_change(struct look *look, const struct batch *batch,
 		dn = record_first(&new, TAG_DN);
 		break;
 	case CHANGE_PRESENT:
-		if (!is_known && !uuid_set_has(refused, change->uuid)) {
+		if (!is_known && !uuid_set_has(refused, change->uuid) &&
+		    !uuid_set_has(&look->skipped, change->uuid)) {
 			look->out->has_unknown = true;
 		}
 		return CX_OK;
@@ -129,16 +131,36 @@ static enum status look_at_rest(struct look *look, const struct batch *batch)
 	return status != CX_OK ? status : look->status;
 }
 
+static enum status load_skipped(struct look *look)
+{
+	char key[SYNC_NOTES_KEY_MAX];
+	struct span list;
+	struct skipped item;
+	enum status status;
+
+	sync_notes_key(key, look->source->id, SYNC_NOTES_SKIPPED);
+	status = store_get_meta(look->store, key, &list);
+	if (status == CX_NOTFOUND) {
+		return CX_OK;
+	}
+	while (status == CX_OK && skipped_next(&list, &item)) {
+		status = uuid_set_add(&look->skipped, item.uuid);
+	}
+	return status;
+}
+
 enum status follow_batch(struct source *source, const struct batch *batch,
     const struct uuid_set *refused, struct follow *out)
 {
-	struct look look = { source, source_store(source), out, NULL, CX_OK };
+	struct look look = { .source = source, .store = source_store(source), .out = out };
 	struct errbuf err;
 	enum status status = store_begin(look.store, &err);
 
 	if (status != CX_OK) {
 		return status;
 	}
+	uuid_set_init(&look.skipped);
+	status = load_skipped(&look);
 	for (size_t i = 0; i < batch->count && status == CX_OK; i++) {
 		status = look_at_change(&look, batch, &batch->changes[i], refused);
 	}
@@ -146,6 +168,7 @@ enum status follow_batch(struct source *source, const struct batch *batch,
 		status = look_at_rest(&look, batch);
 	}
 	store_abort(look.store);
+	uuid_set_release(&look.skipped);
 	return status;
 }
 

@@ -52,9 +52,10 @@ static void on_done(struct ldap_source *ls)
 		ldap_failed(ls, status_text(status));
 		return;
 	}
-	log_debug("directory %s: pass finished with %zu entries in %lld.%03lld s",
+	log_debug("directory=%s pass finished with %zu entries in %lld.%03lld s",
 	    ls->source->conf->name, entries, (long long)(took / 1000),
 	    (long long)(took % 1000));
+	ls->source->refreshes++;
 	ls->failures = 0;
 	ls->tried = 0;
 	poll_reset(p);
@@ -74,10 +75,9 @@ void ldap_poll_message(struct ldap_source *ls, LDAPMessage *message)
 	case POLL_BROKEN: break;
 	}
 	buf_init(&text);
-	buf_printf(&text, "the pass ended with result %d, %s, ", p->result,
-	    ldap_err2string(p->result));
-	buf_add_escaped(&text, span_of(p->text));
-	buf_printf(&text, " after %zu entries; nothing was changed", p->entries);
+	buf_printf(&text, "the pass ended with result %d, %s, %s after %zu entries; "
+			  "nothing was changed",
+	    p->result, ldap_err2string(p->result), p->text, p->entries);
 	ldap_failed(ls, text.data ? text.data : status_text(CX_ENOMEM));
 	buf_release(&text);
 }

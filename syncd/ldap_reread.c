@@ -100,7 +100,7 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 	char text[256];
 
 	if (ldap_result_of(ls, message, text) != LDAP_SUCCESS) {
-		log_warnx("directory %s: references cannot be read again: %s",
+		log_warnx("directory=%s references cannot be read again: %s",
 		    ls->source->conf->name, text);
 		ldap_reread_end(ls);
 		return;

@@ -237,14 +237,15 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 	if (!ldap_session_flush(ls, true)) {
 		return;
 	}
-	log_info("directory %s: %s refresh finished with %zu entries in %lld.%03lld s",
+	log_info("directory=%s %s refresh finished with %zu entries in %lld.%03lld s",
 	    ls->source->conf->name, is_full ? "full" : "incremental", entries,
 	    (long long)(took / 1000), (long long)(took % 1000));
 	if (references > 0) {
 		log_warnx(
-		    "directory %s: %zu referrals to other servers are not followed",
+		    "directory=%s %zu referrals to other servers are not followed",
 		    ls->source->conf->name, references);
 	}
+	ls->source->refreshes++;
 	settle_in(ls, is_new);
 	if (is_over && ls->ld != NULL) {
 		ldap_failed(ls, "the server ended the search after the refresh");
@@ -268,7 +269,7 @@ static void on_changed(struct ldap_source *ls, struct syncrepl *s, bool is_cooki
 /* Everything once more, from this server and on this connection. */
 static void begin_without_cookie(struct ldap_source *ls, const char *why)
 {
-	log_warnx("directory %s: %s; everything is read again", ls->source->conf->name,
+	log_warnx("directory=%s %s; everything is read again", ls->source->conf->name,
 	    why);
 	ls->must_drop_cookie = true;
 	ldap_session_begin(ls);
@@ -307,7 +308,7 @@ static void fail_with_result(struct ldap_source *ls, const struct syncrepl *s)
 	    ldap_err2string(s->result));
 	if (s->text[0] != '\0') {
 		buf_add_text(&text, ", ");
-		buf_add_escaped(&text, span_of(s->text));
+		buf_add_text(&text, s->text);
 	}
 	if (!s->is_refreshed) {
 		buf_printf(&text, " after %zu entries%s; nothing was changed",
@@ -359,7 +360,7 @@ static void on_ended(struct ldap_source *ls, struct syncrepl *s)
 		on_newer(ls);
 	} else if (can_poll(ls, s)) {
 		log_warnx(
-		    "directory %s: the server offers no syncrepl here (result %d, %s): "
+		    "directory=%s the server offers no syncrepl here (result %d, %s): "
 		    "polling",
 		    ls->source->conf->name, s->result, ldap_err2string(s->result));
 		ls->is_polling = true;
@@ -409,7 +410,7 @@ void ldap_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
 	if (ls->wants_refresh || (ms > 0 && ldap_timer_is_running(ls, TIMER_REFRESH))) {
 		return;
 	}
-	log_info("directory %s: full refresh: %s", ls->source->conf->name, why);
+	log_info("directory=%s full refresh: %s", ls->source->conf->name, why);
 	if (!ldap_is_persisting(ls) || ls->next != NULL) {
 		ls->wants_refresh = true;
 		return;

@@ -31,7 +31,7 @@ struct link_result {
 	bool
 	    is_refused; /* by the server's own word: trying on and on may lock the account */
 	bool is_clear_text;  /* a password went over the network unprotected */
-	struct errbuf error; /* for a person; escaped */
+	struct errbuf error; /* for a person; not escaped */
 };
 
 /* Called once in the loop, unless the attempt is cancelled before. */

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "value/buf.h"
-
 /* Where Debian and others keep the authorities they trust; used where none is configured. */
 #define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
 
@@ -147,20 +145,15 @@ static bool uses_tls(const struct link_settings *s)
 static int failed(struct link_result *result, LDAP *ld, const char *doing, int code)
 {
 	char *text = NULL;
-	struct buf out;
 
 	if (ld != NULL) {
 		ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
 	}
-	buf_init(&out);
-	buf_add_escaped(&out, span_of(ldap_err2string(code)));
 	if (text != NULL && *text != '\0') {
-		buf_add_text(&out, " (");
-		buf_add_escaped(&out, span_of(text));
-		buf_add_text(&out, ")");
+		errbuf_set(&result->error, "%s: %s (%s)", doing, ldap_err2string(code), text);
+	} else {
+		errbuf_set(&result->error, "%s: %s", doing, ldap_err2string(code));
 	}
-	errbuf_set(&result->error, "%s: %s", doing, out.data ? out.data : "no memory");
-	buf_release(&out);
 	ldap_memfree(text);
 	result->code = code;
 	return code;
@@ -283,6 +276,12 @@ static int sasl_interact(LDAP *ld, unsigned flags, void *defaults, void *prompts
 	return LDAP_SUCCESS;
 }
 
+static bool is_loopback(const char *uri)
+{
+	return has_scheme(uri, "ldap://127.") || has_scheme(uri, "ldap://localhost") ||
+	       has_scheme(uri, "ldap://[::1]") || has_scheme(uri, "ldapi://");
+}
+
 static int bind_simple(LDAP *ld, const struct link_settings *s,
     struct link_result *result)
 {
@@ -296,9 +295,8 @@ static int bind_simple(LDAP *ld, const struct link_settings *s,
 			&result->error) != CX_OK) {
 			return result->code = LDAP_LOCAL_ERROR;
 		}
-		result->is_clear_text = !uses_tls(s) &&
-					!has_scheme(s->uri, "ldapi://") &&
-					*s->bind_dn != '\0';
+		result->is_clear_text =
+		    !uses_tls(s) && !is_loopback(s->uri) && *s->bind_dn != '\0';
 	}
 	credentials.bv_len = (ber_len_t)len;
 	rc = ldap_sasl_bind_s(ld, s->bind_dn, LDAP_SASL_SIMPLE, &credentials, NULL,

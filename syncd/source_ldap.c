@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <openssl/rand.h>
@@ -63,7 +64,7 @@ static int64_t backoff(unsigned failures)
 static void retry_in(struct ldap_source *ls, int64_t ms)
 {
 	ls->source->state = "waiting";
-	log_info("directory %s: next attempt in %lld.%01lld s", ls->source->conf->name,
+	log_info("directory=%s next attempt in %lld.%01lld s", ls->source->conf->name,
 	    (long long)(ms / 1000), (long long)(ms % 1000 / 100));
 	ldap_timer_start(ls, TIMER_RETRY, ms);
 }
@@ -254,10 +255,10 @@ static void on_linked(void *context, const struct link_result *result)
 	}
 	ls->ld = result->ld;
 	ls->connected_ms = ldap_now_ms();
-	log_info("directory %s: connected to %s", ls->source->conf->name, uri);
+	log_info("directory=%s connected to %s", ls->source->conf->name, uri);
 	if (result->is_clear_text) {
 		log_warnx(
-		    "directory %s: the password went to %s in clear text (use starttls or "
+		    "directory=%s the password went to %s in clear text (use starttls or "
 		    "ldaps)",
 		    ls->source->conf->name, uri);
 	}
@@ -392,24 +393,39 @@ static bool split_uris(struct ldap_source *ls, const char *text)
 	return ls->uris != NULL && ls->uri_count > 0;
 }
 
+static bool add_attribute(struct ldap_source *ls, size_t *count, const char *name)
+{
+	for (size_t i = 0; i < *count; i++) {
+		if (strcasecmp(ls->attributes[i], name) == 0) {
+			return true;
+		}
+	}
+	ls->attributes[*count] = strdup(name);
+	return ls->attributes[(*count)++] != NULL;
+}
+
 /* What the mapping reads, and what the backend wants to know. */
 static bool list_attributes(struct ldap_source *ls)
 {
 	static const char *const ours[] = { "entryUUID", "entryCSN", "objectGUID" };
 	char *const *theirs = mapping_attributes(ls->source->mapping);
 	size_t count = 0, room = sizeof(ours) / sizeof(ours[0]) + 1;
+	bool is_good = true;
 
-	while (theirs[count] != NULL) {
-		count++;
+	for (size_t i = 0; theirs[i] != NULL; i++) {
+		room++;
 	}
-	ls->attributes = calloc(count + room, sizeof(ls->attributes[0]));
-	for (size_t i = 0; ls->attributes != NULL && i < count + room - 1; i++) {
-		ls->attributes[i] = strdup(i < count ? theirs[i] : ours[i - count]);
-		if (ls->attributes[i] == NULL) {
-			return false;
-		}
+	ls->attributes = calloc(room, sizeof(ls->attributes[0]));
+	if (ls->attributes == NULL) {
+		return false;
 	}
-	return ls->attributes != NULL;
+	for (size_t i = 0; is_good && theirs[i] != NULL; i++) {
+		is_good = add_attribute(ls, &count, theirs[i]);
+	}
+	for (size_t i = 0; is_good && i < sizeof(ours) / sizeof(ours[0]); i++) {
+		is_good = add_attribute(ls, &count, ours[i]);
+	}
+	return is_good;
 }
 
 static int scope_of(const char *text)
