@@ -9,6 +9,7 @@
 
 #include <ldif.h> /* needs stdio.h */
 
+#include "syncd/sync_wire.h"
 #include "value/address.h"
 #include "value/buf.h"
 #include "value/dn.h"
@@ -218,42 +219,6 @@ static bool digest(struct span text, uint8_t out[ID_SIZE])
 	       len == ID_SIZE;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9') {
-		return c - '0';
-	}
-	if (c >= 'a' && c <= 'f') {
-		return c - 'a' + 10;
-	}
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-enum status uuid_parse(struct span text, uint8_t out[16])
-{
-	size_t count = 0;
-
-	if (text.len != 36) {
-		return CX_EINVAL;
-	}
-	for (size_t i = 0; i < text.len;) {
-		if (i == 8 || i == 13 || i == 18 || i == 23) {
-			if (text.ptr[i++] != '-') {
-				return CX_EINVAL;
-			}
-			continue;
-		}
-		int high = hex_digit(text.ptr[i]), low = hex_digit(text.ptr[i + 1]);
-
-		if (high < 0 || low < 0) {
-			return CX_EINVAL;
-		}
-		out[count++] = (uint8_t)(high << 4 | low);
-		i += 2;
-	}
-	return CX_OK;
-}
-
 static enum status identify(struct parser *parser, struct ldif_entry *out)
 {
 	const struct attribute *uuid = entry_find(&out->entry, "entryUUID");
@@ -274,7 +239,7 @@ static enum status identify(struct parser *parser, struct ldif_entry *out)
 		return status;
 	}
 	if (uuid->count != 1 ||
-	    uuid_parse(span_trim(uuid->values[0]), out->uuid) != CX_OK) {
+	    !sync_uuid_parse(span_trim(uuid->values[0]), out->uuid)) {
 		return wrong(parser, out->line, "entryUUID is not one UUID");
 	}
 	memset(id, 0, sizeof(id));

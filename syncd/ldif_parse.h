@@ -31,7 +31,4 @@ typedef enum status ldif_visit(void *context, const struct ldif_entry *);
 enum status ldif_parse(const char *name, char *text, size_t len, ldif_visit *visit,
     void *context, struct errbuf *);
 
-/* 8-4-4-4-12 hexadecimal digits and nothing else. */
-enum status uuid_parse(struct span text, uint8_t out[16]);
-
 #endif

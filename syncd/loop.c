@@ -1,0 +1,221 @@
+#include "config.h"
+
+#include "syncd/loop.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "syncd/control.h"
+
+#define HOUSEKEEPING_S 30
+
+enum {
+	SIGNALS = 4
+};
+static const int signals[SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
+struct loop {
+	struct process *process;
+	struct conf *conf;
+	struct event_base *base;
+	struct apply *apply;
+	struct sources *sources;
+	struct control *control;
+	struct event *signal_events[SIGNALS];
+	struct event *housekeeping, *watchdog;
+};
+
+/* What a running daemon cannot take over. */
+static void warn_of_restart(const struct conf *old, const struct conf *new)
+{
+	const struct {
+		const char *name, *old, *new;
+	} rows[] = {
+		{ "replica", old->replica, new->replica },
+		{ "syncd: control", old->syncd.control, new->syncd.control },
+		{ "syncd: user", old->syncd.user, new->syncd.user },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].old, rows[i].new) != 0) {
+			log_warnx("%s: a change of \"%s\" needs a restart", new->path,
+			    rows[i].name);
+		}
+	}
+}
+
+static void reload(struct loop *loop)
+{
+	struct conf *conf;
+	struct errbuf err = { "" };
+
+	process_reloading();
+	enum status status = conf_load(loop->process->conf_path, &conf, &err);
+	if (status == CX_OK) {
+		status = sources_configure(loop->sources, conf, &err);
+		if (status == CX_OK) {
+			warn_of_restart(loop->conf, conf);
+			log_set_level(conf->log_level);
+			conf_unref(loop->conf);
+			loop->conf = conf;
+			log_info("configuration reloaded");
+		} else {
+			conf_unref(conf);
+		}
+	}
+	if (status != CX_OK) {
+		log_error("configuration not reloaded: %s", err.text);
+	}
+	process_ready(loop->process);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	struct loop *loop = context;
+
+	(void)what;
+	if (number == SIGTERM || number == SIGINT) {
+		event_base_loopbreak(loop->base);
+	} else {
+		reload(loop);
+	}
+}
+
+static void on_housekeeping(evutil_socket_t fd, short what, void *context)
+{
+	struct loop *loop = context;
+
+	(void)fd;
+	(void)what;
+	apply_housekeeping(loop->apply);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	(void)context;
+	process_alive();
+}
+
+static bool add_signals(struct loop *loop)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < SIGNALS; i++) {
+		loop->signal_events[i] =
+		    evsignal_new(loop->base, signals[i], on_signal, loop);
+		if (!loop->signal_events[i] ||
+		    event_add(loop->signal_events[i], NULL) < 0) {
+			return false;
+		}
+		sigaddset(&set, signals[i]);
+	}
+	/* main() blocked them before there was anybody to take them. */
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	return true;
+}
+
+static struct event *add_timer(struct loop *loop, event_callback_fn call, unsigned ms)
+{
+	const struct timeval interval = { ms / 1000, (ms % 1000) * 1000L };
+	struct event *timer = event_new(loop->base, -1, EV_PERSIST, call, loop);
+
+	if (timer && event_add(timer, &interval) < 0) {
+		event_free(timer);
+		timer = NULL;
+	}
+	return timer;
+}
+
+static bool add_timers(struct loop *loop)
+{
+	unsigned watchdog_ms = process_watchdog_ms();
+
+	loop->housekeeping = add_timer(loop, on_housekeeping, HOUSEKEEPING_S * 1000);
+	if (watchdog_ms) {
+		loop->watchdog = add_timer(loop, on_watchdog, watchdog_ms);
+	}
+	return loop->housekeeping && (loop->watchdog || !watchdog_ms);
+}
+
+static enum status set_up(struct loop *loop, int *control_fd, struct errbuf *err)
+{
+	bool is_new = false;
+	enum status status =
+	    apply_open(loop->conf->replica, &loop->apply, &is_new, err);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	if (is_new) {
+		log_info("%s: a new replica; everything is loaded",
+		    loop->conf->replica);
+	}
+	errbuf_set(err, "%s", status_text(CX_ENOMEM));
+	loop->base = event_base_new();
+	if (!loop->base || !add_signals(loop) || !add_timers(loop)) {
+		return CX_ENOMEM;
+	}
+	loop->sources = sources_new(loop->base, loop->apply, NULL);
+	if (!loop->sources) {
+		return CX_ENOMEM;
+	}
+	if (*control_fd >= 0) {
+		int fd = *control_fd;
+
+		*control_fd = -1;
+		status = control_new(loop->base, fd, loop->sources, (int64_t)time(NULL),
+		    &loop->control);
+		if (status != CX_OK) {
+			return status;
+		}
+	}
+	return sources_configure(loop->sources, loop->conf, err);
+}
+
+static void tear_down(struct loop *loop, int control_fd)
+{
+	control_free(loop->control);
+	if (control_fd >= 0) {
+		close(control_fd);
+	}
+	sources_free(loop->sources);
+	for (size_t i = 0; i < SIGNALS; i++) {
+		if (loop->signal_events[i]) {
+			event_free(loop->signal_events[i]);
+		}
+	}
+	if (loop->housekeeping) {
+		event_free(loop->housekeeping);
+	}
+	if (loop->watchdog) {
+		event_free(loop->watchdog);
+	}
+	if (loop->base) {
+		event_base_free(loop->base);
+	}
+	apply_close(loop->apply);
+	conf_unref(loop->conf);
+}
+
+enum status loop_run(struct process *process, struct conf *conf, int control_fd,
+    struct errbuf *err)
+{
+	struct loop loop = { .process = process, .conf = conf_ref(conf) };
+	enum status status = set_up(&loop, &control_fd, err);
+
+	if (status == CX_OK) {
+		process_ready(process);
+		event_base_dispatch(loop.base);
+		process_stopping();
+	}
+	tear_down(&loop, control_fd);
+	return status;
+}
