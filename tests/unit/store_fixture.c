@@ -1,0 +1,104 @@
+#include "config.h"
+
+#include "store_fixture.h"
+
+#include <stdio.h>
+
+struct fixture fx;
+
+void fixture_open_writer(void)
+{
+	bool is_new;
+
+	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
+	    CX_OK, fx.err.text);
+}
+
+void fixture_begin(void)
+{
+	unit_assert_status(store_begin(fx.writer, &fx.err), CX_OK, fx.err.text);
+}
+
+void fixture_commit(void)
+{
+	unit_assert_status(store_commit(fx.writer, &fx.err), CX_OK, fx.err.text);
+}
+
+struct snapshot *fixture_snapshot(void)
+{
+	struct snapshot *snapshot;
+
+	unit_assert_status(snapshot_begin(fx.store, &snapshot, &fx.err), CX_OK,
+	    fx.err.text);
+	return snapshot;
+}
+
+void fixture_name_source(size_t i, const char *name)
+{
+	fx.sources[i] = (struct source_info){ .provides_recipients = true,
+		.provides_domains = true,
+		.provides_connectors = true };
+	snprintf(fx.sources[i].name, sizeof(fx.sources[i].name), "%s", name);
+}
+
+void fixture_set_up(void)
+{
+	buf_init(&fx.buf);
+	fx.folder = unit_mkdir();
+	fixture_open_writer();
+	fixture_name_source(0, "corp");
+	fixture_name_source(1, "old");
+	fixture_begin();
+	unit_assert_status(store_set_sources(fx.writer, fx.sources, 2), CX_OK,
+	    "sources");
+	fixture_commit();
+	unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
+	    fx.err.text);
+}
+
+void fixture_tear_down(void)
+{
+	store_close(fx.store);
+	store_writer_close(fx.writer);
+	unit_rmdir(fx.folder);
+	buf_release(&fx.buf);
+}
+
+bool fixture_put(unsigned source, unsigned number, struct span record)
+{
+	struct record_id id = make_id(source, number);
+	bool changed;
+
+	unit_assert_status(store_put(fx.writer, &id, record, &changed), CX_OK, "put");
+	return changed;
+}
+
+void fixture_put_mailbox(unsigned source, unsigned number, const char *mail)
+{
+	fixture_put(source, number,
+	    make_record(&fx.buf, RECORD_RECIPIENT, 0, TAG_MAIL, mail, 0));
+}
+
+void fixture_assert_owners(const char *address, const char *expected)
+{
+	struct snapshot *snapshot = fixture_snapshot();
+	struct address_owner owners[8];
+	struct address parsed;
+	char text[256] = "";
+	size_t count, used = 0;
+	struct key key;
+
+	unit_assert_status(address_parse_typed(span_of(address), &parsed), CX_OK,
+	    address);
+	address_key(&parsed, &key);
+	unit_assert_status(snapshot_address_owners(snapshot, &key, owners, 8, &count),
+	    expected[0] ? CX_OK : CX_NOTFOUND, address);
+	for (size_t i = 0; i < count; i++) {
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%u/%u%s ",
+		    owners[i].id.source, owners[i].id.uuid[3],
+		    owners[i].rank == RANK_TARGET ? "t" : "");
+	}
+	ck_assert_msg(strcmp(text, expected) == 0, "%s: \"%s\", not \"%s\"", address,
+	    text, expected);
+	snapshot_end(snapshot);
+}

@@ -1,0 +1,41 @@
+#ifndef CX_STORE_FIXTURE_H
+#define CX_STORE_FIXTURE_H
+
+#include "make_record.h"
+#include "replica/store_write.h"
+#include "unit.h"
+
+/*
+ * A replica in a folder of its own, with two sources, corp (1) before old (2), that
+ * provide everything; its writer and a reader. For tcase_add_checked_fixture().
+ */
+struct fixture {
+	char *folder;
+	struct store_writer *writer;
+	struct store *store;
+	struct source_info sources[2];
+	struct buf buf; /* of the last record made */
+	struct errbuf err;
+};
+extern struct fixture fx;
+
+void fixture_set_up(void);
+void fixture_tear_down(void);
+
+/* Each asserts that it works. */
+void fixture_open_writer(void);
+void fixture_begin(void);
+void fixture_commit(void);
+struct snapshot *fixture_snapshot(void);
+void fixture_name_source(size_t i, const char *name);
+/* Whether it changed anything. */
+bool fixture_put(unsigned source, unsigned number, struct span record);
+void fixture_put_mailbox(unsigned source, unsigned number, const char *mail);
+
+/*
+ * "1/7 2/3 ": source and number of the owners of an address, best first; "t" behind those
+ * who only have it as their target. "": nobody.
+ */
+void fixture_assert_owners(const char *address, const char *expected);
+
+#endif
