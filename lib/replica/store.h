@@ -21,7 +21,8 @@
  * snapshot_end(). A store may be used by any number of threads; a snapshot by
  * one at a time. Snapshots are never kept over I/O: one that is held stops the
  * writer from reusing space. Everything that a look-up lends points into the
- * mapped file and is valid until snapshot_end().
+ * mapped file and is valid until snapshot_end(). All stores and the writer of a
+ * process share its one mapping of a file; a child of fork() opens a store of its own.
  *
  * Results: CX_OK; CX_NOTFOUND: certain; CX_ETEMP: no replica yet, or the system
  * is short of something; CX_EFORMAT: unknown format or damage: treat as CX_ETEMP
@@ -30,6 +31,10 @@
 struct store;
 struct snapshot;
 
+/*
+ * Raised with every change to what is stored: records, indexes, and the keys that
+ * lib/value makes (an index entry is found again only by the key it was stored under).
+ */
 #define STORE_FORMAT	  1
 #define STORE_SOURCES_MAX 32
 
@@ -103,7 +108,11 @@ enum status snapshot_address_owners(struct snapshot *, const struct key *,
 /* The same for a folded login name (rank is always RANK_OWN). */
 enum status snapshot_login_owners(struct snapshot *, struct span login,
     struct address_owner *out, size_t max, size_t *count);
-/* Entry with this DN; of several directories the one with precedence. */
+/*
+ * Recipient with this DN. Here and below: of several, that of the directory with
+ * precedence, within one that with the lowest uuid; only directories that provide such
+ * objects count.
+ */
 enum status snapshot_by_dn(struct snapshot *, struct span dn_key, struct record_id *out);
 /* Domain object that claims exactly this canonical pattern ("*.acme.example" too). */
 enum status snapshot_by_domain(struct snapshot *, struct span pattern,
@@ -114,10 +123,12 @@ enum status snapshot_by_connector(struct snapshot *, struct span name,
 /* The shapes in use for a type ("smtp"), up to `max`; *count is how many. */
 enum status snapshot_space_shapes(struct snapshot *, const char *type,
     struct span *out, size_t max, size_t *count);
+/* The spaces of a pattern, cheapest first. */
 enum status snapshot_spaces(struct snapshot *, const struct key *pattern,
     struct space_entry *out, size_t max, size_t *count);
 /* Bit n of lengths[n / 64]: there is a block with a prefix of n bits (0 to 128). */
 enum status snapshot_net_lengths(struct snapshot *, uint64_t lengths[3]);
+/* What is said of a block: NET_RELAY_DENY first, then NET_RELAY_ALLOW, then NET_PEER. */
 enum status snapshot_nets(struct snapshot *, const struct ip *masked, unsigned prefix_len,
     struct net_entry *out, size_t max, size_t *count);
 /* Connectors that name this certificate or key fingerprint (64 lower-case digits). */

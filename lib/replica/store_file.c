@@ -61,7 +61,7 @@ static void remove_file(struct store_writer *writer, const char *name)
 	unlinkat(writer->directory_fd, lock, 0);
 }
 
-/* Calls for each data or lock file; a number in *highest; removes all but `kept`. */
+/* The highest number in use; and, if asked to, removes all files but those of `kept`. */
 static enum status scan_files(struct store_writer *writer, const char *kept,
     bool is_removing, unsigned long *highest, struct errbuf *err)
 {
@@ -143,17 +143,22 @@ static enum status make_pair(struct store_writer *writer, const char *name,
 	return CX_OK;
 }
 
-/* Replaces the link; the file and its name are on disk before and after. */
-static enum status set_current(struct store_writer *writer, const char *name,
-    struct errbuf *err)
+/*
+ * Replaces the link; the file and its name are on disk before. Once it is replaced it is in
+ * force: should the last fsync() fail and the machine too, the link may name a file that
+ * is gone, which is the same as no replica.
+ */
+static enum status set_current(
+    struct store_writer *writer, const char *name, struct errbuf *err)
 {
 	int fd = writer->directory_fd;
 
 	unlinkat(fd, CURRENT_DRAFT, 0);
 	if (fsync(fd) < 0 || symlinkat(name, fd, CURRENT_DRAFT) < 0 ||
-	    renameat(fd, CURRENT_DRAFT, fd, STORE_CURRENT) < 0 || fsync(fd) < 0) {
+	    renameat(fd, CURRENT_DRAFT, fd, STORE_CURRENT) < 0) {
 		return system_error(err, STORE_CURRENT);
 	}
+	fsync(fd);
 	return CX_OK;
 }
 

@@ -12,6 +12,10 @@
  * to the generation. store_put()/store_remove() keep every index in step; an index
  * entry is removed only where it still belongs to the record that goes. Putting
  * a record that is byte for byte the stored one changes nothing.
+ *
+ * A failure other than CX_EINVAL and CX_NOTFOUND loses the transaction: what follows may
+ * be called or not, store_commit() undoes it and returns that failure. CX_EFORMAT:
+ * the stored data are damaged.
  */
 struct store_writer;
 
@@ -26,15 +30,22 @@ void store_writer_close(struct store_writer *);
 
 /*
  * A second, unpublished replica file to load into, for a first load or a refresh that
- * changes much; store_writer_publish() makes it the one that readers see and the
- * one this writer goes on with; store_writer_discard() drops it.
+ * changes much. It starts as a compacted copy of the one in force, other directories
+ * included; until it is published or discarded, all that follows, look-ups and values
+ * too, goes to it, in as many transactions as one likes (they cost no fsync).
+ * store_writer_publish() makes it the one that readers see and the one this writer goes on
+ * with; if it fails, the old one stays in force and the build can be published again.
+ * store_writer_discard() drops it. Each ends an open transaction unsaved.
  */
 enum status store_writer_build(struct store_writer *, struct errbuf *);
 enum status store_writer_publish(struct store_writer *, struct errbuf *);
 void store_writer_discard(struct store_writer *);
 
 enum status store_begin(struct store_writer *, struct errbuf *);
-/* On failure everything since store_begin() is undone. Grows the map when it is full. */
+/*
+ * On failure everything since store_begin() is undone. CX_ETEMP where the map was full: the
+ * next store_begin() makes it larger, so the same changes can be tried again.
+ */
 enum status store_commit(struct store_writer *, struct errbuf *);
 void store_abort(struct store_writer *);
 
@@ -53,15 +64,19 @@ size_t store_count(struct store_writer *, uint8_t source, enum record_kind);
 enum status store_referrers(struct store_writer *, struct span dn_key, store_visit *,
     void *context);
 
-/* Values kept beside the data. Empty span: remove. */
+/*
+ * Values kept beside the data. Empty span: remove. What is under "src/N/" goes when
+ * source N is no longer named. CX_EINVAL: a name that the store uses itself.
+ */
 enum status store_put_meta(struct store_writer *, const char *key, struct span value);
 enum status store_get_meta(struct store_writer *, const char *key, struct span *out);
 
 /*
  * The directories in order of precedence. Ids are given by name: a name that is known
  * keeps its number, a new one gets a free one (written into `sources[].id`). Records
- * of sources that are no longer named are removed. is_loaded and last_contact of
- * known ones are kept. In a transaction.
+ * of sources that are no longer named are removed, values under "src/N/" too. is_loaded
+ * and last_contact of known ones are kept. In a transaction. CX_EINVAL: more than STORE_SOURCES_MAX, or a
+ * name that is empty or given twice.
  */
 enum status store_set_sources(struct store_writer *, struct source_info *sources,
     size_t count);
