@@ -1,0 +1,403 @@
+#include "config.h"
+
+#include "policyd/maps.h"
+
+#include "decide/age.h"
+#include "decide/lookup.h"
+#include "decide/reply.h"
+#include "decide/route.h"
+
+/* One question to a map, with the key parsed as the map wants it. */
+struct query {
+	const struct view *view;
+	struct workspace *workspace;
+	struct span key;
+	struct address address; /* maps of addresses */
+	struct domain domain;   /* maps of domains */
+};
+
+typedef enum map_status map_lookup(struct query *, struct buf *value);
+
+/* Whether all directories that may have the recipient were loaded once. */
+static bool knows_recipients(const struct view *view)
+{
+	size_t count, i;
+	const struct source_info *sources = snapshot_sources(view->snapshot, &count);
+
+	for (i = 0; i < count; i++) {
+		if (sources[i].provides_recipients && !sources[i].is_loaded) {
+			return false;
+		}
+	}
+	return count > 0;
+}
+
+/* What "not found" is worth: without all domains ours may look foreign. */
+static enum map_status not_found(const struct view *view)
+{
+	return age_knows_domains(view) ? MAP_NOT_FOUND : MAP_TEMPORARY;
+}
+
+static enum status find_own_domain(const struct query *query, struct domain *out)
+{
+	struct record_id id;
+
+	return find_domain(query->view,
+	    (struct span){ query->address.domain, query->address.domain_len }, out,
+	    &id);
+}
+
+/*
+ * smtpd turns "error:" and "retry:" into a refusal that it keeps for the life of the
+ * process: mail waits instead.
+ */
+static bool is_refusal(struct span next_hop)
+{
+	return span_starts_with_case(next_hop, SPAN("error:")) ||
+	       span_starts_with_case(next_hop, SPAN("retry:"));
+}
+
+/* An address of ours that nobody has while a directory was never loaded. */
+static bool may_yet_appear(const struct query *query)
+{
+	struct domain domain;
+	struct found found;
+
+	return !knows_recipients(query->view) &&
+	       find_own_domain(query, &domain) == CX_OK &&
+	       lookup_address(query->view, &query->address, &found, NULL) ==
+		   CX_NOTFOUND;
+}
+
+static enum map_status lookup_transport(struct query *query, struct buf *value)
+{
+	uint32_t sources = 0;
+	enum status status;
+
+	if (may_yet_appear(query)) {
+		return MAP_TEMPORARY;
+	}
+	status = route(query->view, &query->address, value, &sources);
+	if (status == CX_NOTFOUND) {
+		return not_found(query->view);
+	}
+	/* With no route to where it belongs, mail must not go by MX: back to us, maybe. */
+	if (status != CX_OK || is_refusal(buf_span(value)) ||
+	    !age_allows_delivery(query->view, sources)) {
+		return MAP_TEMPORARY;
+	}
+	return MAP_FOUND;
+}
+
+static enum map_status lookup_recipients(struct query *query, struct buf *value)
+{
+	struct question question = {
+		.address = &query->address,
+		.client = { .is_anyone = true },
+	};
+	struct resolution resolution;
+	const struct reply *reply;
+
+	workspace_resolve(query->workspace, query->view, &question, &resolution);
+	if (resolution.verdict == VERDICT_DELIVER && resolution.is_ours) {
+		buf_add_text(value, "OK");
+		return MAP_FOUND;
+	}
+	reply = reply_of_resolution(&resolution);
+	return reply != NULL && reply_is_temporary(reply) ? MAP_TEMPORARY
+							  : MAP_NOT_FOUND;
+}
+
+/* Postfix takes the value apart at commas and blanks. */
+static bool is_login_word(struct span login)
+{
+	for (size_t i = 0; i < login.len; i++) {
+		if ((unsigned char)login.ptr[i] <= ' ' || login.ptr[i] == ',' ||
+		    login.ptr[i] == 0x7f) {
+			return false;
+		}
+	}
+	return login.len > 0;
+}
+
+/* Only what authorize_sender() would take: it must mean this object and no other. */
+static void add_login(const struct query *query, struct span login,
+    const struct record_id *owner, struct buf *value)
+{
+	struct record_id id;
+	struct recipient account;
+
+	if (!is_login_word(login) ||
+	    lookup_login(query->view, login, &id, &account) != CX_OK ||
+	    !record_id_equal(&id, owner)) {
+		return;
+	}
+	buf_add_text(value, value->len > 0 ? ", " : "");
+	buf_add_span(value, login);
+}
+
+static void add_address_as_login(const struct query *query, struct span text,
+    const struct record_id *owner, struct buf *value)
+{
+	struct address address;
+	char memory[ADDRESS_VALUE_MAX + ADDRESS_DOMAIN_MAX + 2];
+	struct buf internal;
+
+	if (address_parse_typed(text, &address) != CX_OK ||
+	    !address_is_smtp(&address)) {
+		return;
+	}
+	buf_init_fixed(&internal, memory, sizeof(memory));
+	buf_add(&internal, address.local, address.local_len);
+	buf_add_char(&internal, '@');
+	buf_add(&internal, address.domain, address.domain_len);
+	add_login(query, buf_span(&internal), owner, value);
+}
+
+static bool values_contain(struct values values, struct span text)
+{
+	struct span other;
+
+	while (values_next(&values, &other)) {
+		if (span_equal_case(other, text)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Those of `values` that are not in `seen` too. */
+static void add_addresses_as_logins(const struct query *query, struct values values,
+    struct values seen, const struct record_id *owner, struct buf *value)
+{
+	struct span text;
+
+	while (values_next(&values, &text)) {
+		if (!values_contain(seen, text)) {
+			add_address_as_login(query, text, owner, value);
+		}
+	}
+}
+
+static void add_logins(const struct query *query, const struct found *found,
+    struct buf *value)
+{
+	const struct recipient *r = &found->recipient;
+	const struct values none = { .tag = 0 };
+	struct values logins = r->logins;
+	struct span login;
+
+	while (values_next(&logins, &login)) {
+		add_login(query, login, &found->id, value);
+	}
+	add_addresses_as_logins(query, r->primaries, none, &found->id, value);
+	add_addresses_as_logins(query, r->mails, r->primaries, &found->id, value);
+	add_addresses_as_logins(query, r->proxies, r->mails, &found->id, value);
+}
+
+static enum map_status lookup_login_map(struct query *query, struct buf *value)
+{
+	struct domain domain;
+	struct found found;
+	enum status status = find_own_domain(query, &domain);
+
+	if (status == CX_NOTFOUND) {
+		return not_found(query->view);
+	}
+	if (status == CX_OK) {
+		status = lookup_address(query->view, &query->address, &found, NULL);
+	}
+	if (status == CX_ETEMP || status == CX_EFORMAT) {
+		return MAP_TEMPORARY;
+	}
+	if (status == CX_OK && found.rank == RANK_OWN) {
+		add_logins(query, &found, value);
+	}
+	if (value->len > 0) {
+		return MAP_FOUND;
+	}
+	return age_allows_refusal(query->view) ? MAP_NOT_FOUND : MAP_TEMPORARY;
+}
+
+/* The primary address with the extension that was asked for. */
+static enum status add_extension(const struct query *query, const struct found *found,
+    struct address *primary)
+{
+	char memory[2 * ADDRESS_VALUE_MAX + 1];
+	struct buf local;
+	struct address plain = *primary;
+
+	buf_init_fixed(&local, memory, sizeof(memory));
+	buf_add(&local, plain.local, plain.local_len);
+	buf_add_span(&local, address_extension(&query->address, found->base_len));
+	return address_make("smtp", buf_span(&local),
+	    (struct span){ plain.domain, plain.domain_len }, primary);
+}
+
+static enum map_status lookup_primary_map(struct query *query, struct buf *value)
+{
+	struct domain domain;
+	struct found found;
+	struct address primary;
+	enum status domain_status = find_own_domain(query, &domain);
+	enum status status;
+
+	if (domain_status != CX_OK && domain_status != CX_NOTFOUND) {
+		return MAP_TEMPORARY;
+	}
+	status = lookup_address(query->view, &query->address, &found, NULL);
+	/* What another system's delimiter is, nobody here knows. */
+	if (status == CX_OK && domain_status == CX_NOTFOUND &&
+	    found.by != FOUND_LITERALLY) {
+		status = CX_NOTFOUND;
+	}
+	if (status == CX_OK) {
+		status = lookup_primary(query->view, &found, &primary);
+	}
+	if (status == CX_OK && found.by == FOUND_BY_BASE) {
+		status = add_extension(query, &found, &primary);
+	}
+	if (status == CX_ETEMP || status == CX_EFORMAT) {
+		return MAP_TEMPORARY;
+	}
+	if (status != CX_OK) {
+		return knows_recipients(query->view) ? not_found(query->view)
+						     : MAP_TEMPORARY;
+	}
+	address_print(&primary, value);
+	return MAP_FOUND;
+}
+
+static enum map_status print_domain_type(struct query *query, struct buf *value)
+{
+	buf_add_text(value, domain_type_text(query->domain.type));
+	return MAP_FOUND;
+}
+
+static enum map_status lookup_mailbox_domains(struct query *query, struct buf *value)
+{
+	return query->domain.type == DOMAIN_AUTHORITATIVE ||
+		       query->domain.type == DOMAIN_SHARED
+		   ? print_domain_type(query, value)
+		   : MAP_NOT_FOUND;
+}
+
+static enum map_status lookup_relay_domains(struct query *query, struct buf *value)
+{
+	return query->domain.type == DOMAIN_RELAY ||
+		       query->domain.type == DOMAIN_REWRITE
+		   ? print_domain_type(query, value)
+		   : MAP_NOT_FOUND;
+}
+
+enum key_kind {
+	KEY_ADDRESS,
+	KEY_DOMAIN,
+};
+
+/* clang-format off */
+static const struct map {
+	struct span name;
+	enum key_kind key_kind;
+	map_lookup *lookup;
+} maps[] = {
+	{ { "transport", 9 },        KEY_ADDRESS, lookup_transport },
+	{ { "recipients", 10 },      KEY_ADDRESS, lookup_recipients },
+	{ { "domains", 7 },          KEY_DOMAIN,  print_domain_type },
+	{ { "mailbox_domains", 15 }, KEY_DOMAIN,  lookup_mailbox_domains },
+	{ { "relay_domains", 13 },   KEY_DOMAIN,  lookup_relay_domains },
+	{ { "login", 5 },            KEY_ADDRESS, lookup_login_map },
+	{ { "primary", 7 },          KEY_ADDRESS, lookup_primary_map },
+};
+/* clang-format on */
+
+static const struct map *find_map(struct span name)
+{
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		if (span_equal(maps[i].name, name)) {
+			return &maps[i];
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Keys come in external form, quoted where need be, and when that is not found in
+ * internal form. Only the first begins with a quote, but for local parts that do so.
+ */
+static enum status parse_address(struct span key, struct address *out)
+{
+	if (key.len > 0 && key.ptr[0] == '"' && address_parse_path(key, out) == CX_OK) {
+		return CX_OK;
+	}
+	return address_parse_internal(key, out);
+}
+
+static enum map_status query_address(const struct map *map, struct query *query,
+    struct buf *value)
+{
+	if (parse_address(query->key, &query->address) != CX_OK ||
+	    query->address.domain_len == 0) {
+		return MAP_NOT_FOUND; /* the MTA's own, or nobody's */
+	}
+	if (query->view->snapshot == NULL) {
+		return MAP_UNAVAILABLE;
+	}
+	return map->lookup(query, value);
+}
+
+static enum map_status query_domain(const struct map *map, struct query *query,
+    struct buf *value)
+{
+	char name[ADDRESS_DOMAIN_MAX + 1];
+	struct record_id id;
+	enum status status;
+
+	if (domain_canonical(query->key, name) != CX_OK) {
+		return MAP_NOT_FOUND;
+	}
+	if (query->view->snapshot == NULL) {
+		return MAP_UNAVAILABLE;
+	}
+	status = find_domain(query->view, span_of(name), &query->domain, &id);
+	if (status == CX_OK) {
+		return map->lookup(query, value);
+	}
+	return status == CX_NOTFOUND ? not_found(query->view) : MAP_TEMPORARY;
+}
+
+/* A reply is one line to whoever reads it; and an empty value is none. */
+static bool is_printable(struct span value)
+{
+	for (size_t i = 0; i < value.len; i++) {
+		if ((unsigned char)value.ptr[i] < ' ' || value.ptr[i] == 0x7f) {
+			return false;
+		}
+	}
+	return value.len > 0 && value.len <= MAP_VALUE_MAX;
+}
+
+enum map_status map_query(const struct view *view, struct span name, struct span key,
+    struct workspace *workspace, struct buf *value)
+{
+	struct query query = { .view = view, .workspace = workspace, .key = key };
+	const struct map *map = find_map(name);
+	enum map_status status;
+	size_t before = value->len;
+
+	if (map == NULL) {
+		return MAP_NO_SUCH_MAP;
+	}
+	/* Postfix asks for "*" at its start; an error there spoils every other key. */
+	if (map->lookup == lookup_transport && span_equal(key, SPAN("*"))) {
+		return MAP_NOT_FOUND;
+	}
+	status = map->key_kind == KEY_ADDRESS ? query_address(map, &query, value)
+					      : query_domain(map, &query, value);
+	if (status == MAP_FOUND &&
+	    (value->failed || !is_printable((struct span){
+				  value->data + before, value->len - before }))) {
+		return MAP_TEMPORARY;
+	}
+	return status;
+}

@@ -1,0 +1,346 @@
+#include "config.h"
+
+#include "policyd/policy.h"
+
+#include "decide/age.h"
+
+/* A value in a log line; what is longer tells nobody anything. */
+#define LOG_VALUE_MAX 400
+
+enum context {
+	CONTEXT_BOTH,
+	CONTEXT_RELAY,
+	CONTEXT_RECIPIENT,
+	CONTEXT_UNKNOWN,
+};
+
+/* What one request is about, once its values have been read. */
+struct facts {
+	const struct view *view;
+	struct workspace *workspace;
+	struct span sender;
+	struct span login;
+	bool has_address; /* else it did not parse */
+	struct address address;
+	struct client client;
+	struct authorization authorization;
+};
+
+static const struct reply unknown_context = { "451", "4.3.5",
+	"Server configuration error" };
+
+static const struct policy_answer dunno = { .verdict = "", .rule = "" };
+
+static struct policy_answer refusal(const struct reply *reply, const char *verdict,
+    const char *rule)
+{
+	return (struct policy_answer){
+		.reply = reply,
+		.verdict = verdict,
+		.rule = rule,
+	};
+}
+
+static struct policy_answer refusal_of_resolution(const struct resolution *resolution)
+{
+	return refusal(reply_of_resolution(resolution),
+	    verdict_text(resolution->verdict), rule_text(resolution->rule));
+}
+
+static struct policy_answer invalid(void)
+{
+	struct resolution resolution;
+
+	resolution_invalid(&resolution);
+	return refusal_of_resolution(&resolution);
+}
+
+static struct policy_answer unavailable(enum rule rule)
+{
+	return refusal(reply_unavailable(), verdict_text(VERDICT_UNAVAILABLE),
+	    rule_text(rule));
+}
+
+/* "OK" on grounds of the client alone, and never for a domain of ours. */
+static struct policy_answer decide_relay(struct facts *facts)
+{
+	const struct authorization *authorization = &facts->authorization;
+	struct span domain = { facts->address.domain, facts->address.domain_len };
+	struct domain ours;
+	struct record_id id;
+	struct policy_answer answer;
+	enum status status;
+
+	status = find_domain(facts->view, domain, &ours, &id);
+	if (status == CX_OK) {
+		return dunno;
+	}
+	if (status != CX_NOTFOUND) {
+		return unavailable(RULE_REPLICA);
+	}
+	if (!age_knows_domains(facts->view)) {
+		return unavailable(RULE_AGE);
+	}
+	answer = refusal(reply_of_relay(authorization->verdict),
+	    relay_verdict_text(authorization->verdict),
+	    relay_reason_text(authorization->reason));
+	switch (authorization->verdict) {
+	case RELAY_NOT_PERMITTED: return dunno;
+	case RELAY_PERMITTED:
+		answer.reply = NULL;
+		answer.is_permitted = true;
+		return answer;
+	case RELAY_FORBIDDEN: return answer;
+	case RELAY_UNAVAILABLE:
+		return unavailable(authorization->reason == RELAY_BY_AGE
+				       ? RULE_AGE
+				       : RULE_REPLICA);
+	}
+	return unavailable(RULE_REPLICA);
+}
+
+static struct policy_answer decide_sender(const struct facts *facts)
+{
+	struct address sender;
+	enum status status = CX_NOTFOUND;
+
+	if (!facts->view->settings->enforce_sender || span_is_empty(facts->login) ||
+	    span_is_empty(facts->sender)) {
+		return dunno;
+	}
+	if (address_parse_internal(facts->sender, &sender) == CX_OK) {
+		status = authorize_sender(facts->view, facts->login, &sender);
+	}
+	if (status == CX_OK) {
+		return dunno;
+	}
+	if (status == CX_NOTFOUND) {
+		return refusal(reply_sender_not_owned(), verdict_text(VERDICT_DENIED),
+		    "enforceSender");
+	}
+	return unavailable(status == CX_ETEMP ? RULE_AGE : RULE_REPLICA);
+}
+
+static void resolve_as(struct facts *facts, bool is_trusted, struct resolution *out)
+{
+	struct question question = {
+		.address = &facts->address,
+		.client = facts->client,
+	};
+
+	question.client.is_trusted = is_trusted;
+	workspace_resolve(facts->workspace, facts->view, &question, out);
+}
+
+static bool is_final(const struct resolution *resolution)
+{
+	const struct reply *reply = reply_of_resolution(resolution);
+
+	return reply != NULL && !reply_is_temporary(reply);
+}
+
+static struct policy_answer decide_recipient(struct facts *facts)
+{
+	struct resolution resolution;
+	struct resolution trusted;
+	struct policy_answer answer;
+
+	resolve_as(facts, facts->client.is_trusted, &resolution);
+	/* Where nobody knows whether to trust it, that must not be what refuses it. */
+	if (facts->authorization.verdict == RELAY_UNAVAILABLE &&
+	    !facts->client.is_trusted && is_final(&resolution)) {
+		enum verdict untrusted = resolution.verdict;
+
+		resolve_as(facts, true, &trusted);
+		if (trusted.verdict != untrusted) {
+			return unavailable(RULE_AGE);
+		}
+		resolution = trusted;
+	}
+	if (resolution.is_observed) {
+		resolution.verdict = resolution.observed;
+		resolution.is_observed = false;
+		answer = refusal_of_resolution(&resolution);
+		answer.is_observed = true;
+	} else {
+		answer = refusal_of_resolution(&resolution);
+	}
+	return answer.reply != NULL ? answer : dunno;
+}
+
+static enum context parse_context(struct span text)
+{
+	if (span_is_empty(text)) {
+		return CONTEXT_BOTH;
+	}
+	if (span_equal(text, SPAN("relay"))) {
+		return CONTEXT_RELAY;
+	}
+	if (span_equal(text, SPAN("recipient"))) {
+		return CONTEXT_RECIPIENT;
+	}
+	return CONTEXT_UNKNOWN;
+}
+
+/* Relay first. A permission to relay is no excuse from the rest. */
+static struct policy_answer decide_context(struct facts *facts, enum context context)
+{
+	struct policy_answer relay = dunno;
+	struct policy_answer answer;
+
+	if (context == CONTEXT_RELAY || context == CONTEXT_BOTH) {
+		relay = decide_relay(facts);
+		if (context == CONTEXT_RELAY || relay.reply != NULL) {
+			return relay;
+		}
+	}
+	answer = decide_sender(facts);
+	if (answer.reply == NULL) {
+		answer = decide_recipient(facts);
+	}
+	if (relay.is_permitted && (answer.reply == NULL || answer.is_observed)) {
+		return relay;
+	}
+	return answer;
+}
+
+static void read_client(const struct policy_request *request, struct facts *facts)
+{
+	struct relay_facts relay = {
+		.login = request->sasl_username,
+		.certificate_fingerprint = request->ccert_fingerprint,
+		.key_fingerprint = request->ccert_pubkey_fingerprint,
+	};
+
+	relay.has_ip = ip_parse(request->client_address, &relay.ip) == CX_OK;
+	authorize(facts->view, &relay, &facts->authorization);
+	facts->sender = request->sender;
+	facts->login = request->sasl_username;
+	facts->client = (struct client){
+		.has_ip = relay.has_ip,
+		.ip = relay.ip,
+		.is_authenticated = !span_is_empty(request->sasl_username),
+	};
+	facts->client.is_trusted = facts->client.is_authenticated ||
+				   facts->authorization.verdict == RELAY_PERMITTED;
+}
+
+static struct policy_answer decide(const struct view *view,
+    const struct policy_request *request, struct workspace *workspace)
+{
+	struct facts facts = { .view = view, .workspace = workspace };
+	enum context context = parse_context(request->policy_context);
+
+	if (!span_equal(request->protocol_state, SPAN("RCPT"))) {
+		return dunno;
+	}
+	if (context == CONTEXT_UNKNOWN) {
+		return refusal(&unknown_context, verdict_text(VERDICT_UNAVAILABLE),
+		    "policyContext");
+	}
+	if (span_is_empty(request->recipient)) {
+		return dunno;
+	}
+	if (address_parse_internal(request->recipient, &facts.address) != CX_OK) {
+		return invalid();
+	}
+	if (facts.address.domain_len == 0) {
+		return dunno;
+	}
+	if (view->snapshot == NULL) {
+		return unavailable(RULE_REPLICA);
+	}
+	read_client(request, &facts);
+	return decide_context(&facts, context);
+}
+
+void policy_decide(const struct view *view, const struct policy_request *request,
+    struct workspace *workspace, struct policy_answer *out)
+{
+	*out = decide(view, request, workspace);
+	if (view->settings->observe && (out->reply != NULL || out->is_permitted)) {
+		out->is_observed = true;
+	}
+}
+
+/*
+ * To Postfix an empty action and a code without text mean "permit", and a line
+ * break would end the answer. Replies are constants, but this is where it counts.
+ */
+static bool is_sound(const char *text)
+{
+	if (*text == '\0') {
+		return false;
+	}
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void print_action(const struct policy_answer *answer, struct buf *out)
+{
+	const struct reply *reply = answer->reply;
+
+	if (reply == NULL) {
+		buf_add_text(out, answer->is_permitted ? "OK" : "DUNNO");
+		return;
+	}
+	if (!is_sound(reply->code) || !is_sound(reply->enhanced) ||
+	    !is_sound(reply->text)) {
+		buf_add_text(out, "451 4.3.0 Temporary failure");
+		return;
+	}
+	buf_printf(out, "%s %s %s", reply->code, reply->enhanced, reply->text);
+}
+
+void policy_answer_print(const struct policy_answer *answer, struct buf *out)
+{
+	buf_add_text(out, "action=");
+	if (answer->is_observed) {
+		buf_add_text(out, "DUNNO");
+	} else {
+		print_action(answer, out);
+	}
+	buf_add_text(out, "\n\n");
+}
+
+bool policy_answer_is_logged(const struct policy_answer *answer)
+{
+	return answer->reply != NULL || answer->is_observed;
+}
+
+static void add_value(struct buf *out, const char *before, struct span value,
+    const char *after)
+{
+	bool is_cut = value.len > LOG_VALUE_MAX;
+
+	if (is_cut) {
+		value.len = LOG_VALUE_MAX;
+	}
+	buf_add_text(out, before);
+	buf_add_escaped(out, value);
+	buf_add_text(out, is_cut ? "..." : "");
+	buf_add_text(out, after);
+}
+
+void policy_answer_log(const struct policy_answer *answer,
+    const struct policy_request *request, struct buf *out)
+{
+	buf_add_text(out,
+	    answer->is_observed ? "NOQUEUE: observe: " : "NOQUEUE: reject: ");
+	add_value(out, "client=", request->client_name, "");
+	add_value(out, "[", request->client_address, "]");
+	add_value(out, ", sasl_username=", request->sasl_username, "");
+	add_value(out, ", from=<", request->sender, ">");
+	add_value(out, ", to=<", request->recipient, ">");
+	if (answer->reply == &unknown_context) {
+		add_value(out, ", policy_context=", request->policy_context, "");
+	}
+	buf_printf(out, ", verdict=%s, rule=%s, reply=\"", answer->verdict,
+	    answer->rule);
+	print_action(answer, out);
+	buf_add_char(out, '"');
+}
