@@ -1,0 +1,19 @@
+#ifndef CX_WATCHDOG_H
+#define CX_WATCHDOG_H
+
+#include <stddef.h>
+
+#include "policyd/worker.h"
+
+/*
+ * Tells the service manager that the daemon is alive, for as long as every worker's
+ * loop goes round. A thread of its own; none where the service manager does not ask.
+ */
+struct watchdog;
+
+/* Borrows the workers. *out is NULL where nobody asks. CX_EIO. */
+enum status watchdog_new(struct worker *const *workers, size_t count,
+    struct watchdog **out);
+void watchdog_free(struct watchdog *); /* NULL is fine */
+
+#endif
