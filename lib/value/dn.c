@@ -114,7 +114,7 @@ static void add_collapsed(struct buf *out, struct span text)
 	}
 }
 
-/* A binary value, or one that is not UTF-8, is compared byte by byte. */
+/* A binary value ("#0402...") is compared byte by byte. */
 static enum status add_value(struct buf *out, const LDAPAVA *ava)
 {
 	struct span value = { ava->la_value.bv_val, ava->la_value.bv_len };
@@ -132,9 +132,6 @@ static enum status add_value(struct buf *out, const LDAPAVA *ava)
 	}
 	if (status == CX_OK) {
 		add_collapsed(out, buf_span(&folded));
-	} else if (status == CX_EINVAL) {
-		buf_add_span(out, value);
-		status = CX_OK;
 	}
 	buf_release(&folded);
 	return status;

@@ -14,7 +14,8 @@
  * case, blanks trimmed and runs of them collapsed, the parts of a multi-valued
  * RDN sorted, escapes as libldap writes them. Over ADDRESS_KEY_TEXT_MAX bytes: "dn#" and
  * the SHA-256 in hexadecimal; else "dn:" and the text.
- * CX_EINVAL: not a DN, or the empty one. CX_ETOOLONG: over 8192 bytes. CX_ENOMEM.
+ * CX_EINVAL: not a DN, a value that is not UTF-8, or the empty DN. CX_ETOOLONG:
+ * over 8192 bytes. CX_ENOMEM.
  */
 enum status dn_key(struct span dn, struct key *out);
 

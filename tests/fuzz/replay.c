@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fuzz.h"
+#include "value/attrs.h"
 
 /*
  * main() of a fuzz target that is not linked with libFuzzer: runs it once with
@@ -15,7 +16,7 @@
  * program fuzz_NAME). Each in a buffer of its exact size.
  */
 
-static void die(const char *path, const char *what)
+static CX_NORETURN void die(const char *path, const char *what)
 {
 	fprintf(stderr, "%s: %s\n", path, what);
 	exit(EXIT_FAILURE);

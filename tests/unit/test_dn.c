@@ -43,6 +43,8 @@ static const struct {
 	{ "=a",                                      NULL },
 	{ "cn=a\\",                                  NULL },
 	{ "cn=\"a",                                  NULL },
+	{ "cn=J\xdc",                                 NULL },
+	{ "cn=J\\DC",                                NULL },
 	{ "cn=#0",                                   NULL },
 	{ "adam@acme.example",                       NULL },
 };
