@@ -17,13 +17,15 @@ static enum status each_block(const struct view *view, const struct ip *ip,
 	uint64_t lengths[3];
 	struct ip masked;
 	size_t count;
-	unsigned bits;
+	unsigned bits, shortest;
 	enum status status = snapshot_net_lengths(view->snapshot, lengths);
 
 	if (status != CX_OK) {
 		return status == CX_NOTFOUND ? CX_OK : status;
 	}
-	for (bits = PREFIX_MAX + 1; bits-- > 0;) {
+	/* No block shorter than /96 holds an IPv4 address (see cidr_contains()). */
+	shortest = ip_is_ipv4(ip) ? IPV4_OFFSET_BITS : 0;
+	for (bits = PREFIX_MAX + 1; bits-- > shortest;) {
 		if ((lengths[bits / 64] >> (bits % 64) & 1) == 0) {
 			continue;
 		}

@@ -5,8 +5,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define IPV4_OFFSET_BITS 96 /* where the IPv4 part of a mapped address begins */
-
 bool ip_is_ipv4(const struct ip *ip)
 {
 	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };

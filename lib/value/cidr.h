@@ -10,6 +10,8 @@
 /* IP addresses and blocks. Pure functions, any thread. */
 
 /* IPv4 is kept IPv4-mapped (::ffff:a.b.c.d), so that one order holds for both. */
+#define IPV4_OFFSET_BITS 96 /* where the IPv4 part of a mapped address begins */
+
 struct ip {
 	uint8_t bytes[16];
 };
