@@ -446,6 +446,9 @@ bool libmilter_close(void)
 	pthread_mutex_lock(&flight.lock);
 	flight.is_stopping = true;
 	had_any = flight.count > 0;
+	if (had_any) {
+		log_info("waiting for %u callbacks under way", flight.count);
+	}
 	while (flight.count > 0 && result == 0) {
 		result = pthread_cond_timedwait(&flight.is_idle, &flight.lock, &until);
 	}
