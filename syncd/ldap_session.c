@@ -330,10 +330,7 @@ static void on_newer(struct ldap_source *ls)
 		return;
 	}
 	ls->was_newer = true;
-	ldap_failed(ls, "the server is behind what we have seen");
-	if (ldap_timer_is_running(ls, TIMER_RETRY)) {
-		ldap_timer_start(ls, TIMER_RETRY, sync_times.newer);
-	}
+	ldap_failed_for(ls, "the server is behind what we have seen", sync_times.newer);
 }
 
 /* A full refresh beside the session did not work: that one goes on. */

@@ -89,6 +89,8 @@ bool ldap_timer_is_running(struct ldap_source *, enum ldap_timer);
 void ldap_lost(struct ldap_source *, const char *why);
 /* This server is of no use to us now: on to the next one, or later. */
 void ldap_failed(struct ldap_source *, const char *why);
+/* The same, with a time of its own until all URIs have their next turn. */
+void ldap_failed_for(struct ldap_source *, const char *why, int64_t ms);
 /* Sends a search; *msgid -1 and false (after ldap_lost()) where it cannot be sent. */
 bool ldap_search(struct ldap_source *, const char *base, int scope, const char *filter,
     char **attributes, LDAPControl **, int *msgid);

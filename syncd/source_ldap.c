@@ -107,8 +107,8 @@ void ldap_lost(struct ldap_source *ls, const char *why)
 	}
 }
 
-/* The URI in use is of no use: the next at once, or all again later. */
-static void next_uri(struct ldap_source *ls, bool is_refused)
+/* The URI in use is of no use: the next at once, or all again in `ms` (0: by backoff). */
+static void next_uri(struct ldap_source *ls, int64_t ms)
 {
 	ls->uri_at = (ls->uri_at + 1) % ls->uri_count;
 	ls->tried++;
@@ -118,15 +118,19 @@ static void next_uri(struct ldap_source *ls, bool is_refused)
 	}
 	ls->tried = 0;
 	ls->failures++;
-	retry_in(ls,
-	    is_refused ? jitter(sync_times.backoff_max) : backoff(ls->failures));
+	retry_in(ls, ms > 0 ? ms : backoff(ls->failures));
+}
+
+void ldap_failed_for(struct ldap_source *ls, const char *why, int64_t ms)
+{
+	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);
+	disconnect(ls);
+	next_uri(ls, ms);
 }
 
 void ldap_failed(struct ldap_source *ls, const char *why)
 {
-	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);
-	disconnect(ls);
-	next_uri(ls, false);
+	ldap_failed_for(ls, why, 0);
 }
 
 bool ldap_search(struct ldap_source *ls, const char *base, int scope,
@@ -250,7 +254,7 @@ static void on_linked(void *context, const struct link_result *result)
 	ldap_timer_stop(ls, TIMER_ATTEMPT);
 	if (result->ld == NULL) {
 		source_error(ls->source, "%s: %s", uri, result->error.text);
-		next_uri(ls, result->is_refused);
+		next_uri(ls, result->is_refused ? jitter(sync_times.backoff_max) : 0);
 		return;
 	}
 	ls->ld = result->ld;
