@@ -116,6 +116,7 @@ class Slapd:
         self.port = free_port()
         self.uri = f"ldap://127.0.0.1:{self.port}"
         self.ldapi = "ldapi://" + f"{self.folder}/ldapi".replace("/", "%2F")
+        self.listeners = [f"{self.uri}/", self.ldapi]
         self.log = f"{self.folder}/slapd.log"
         self.child = None
         os.makedirs(f"{self.folder}/db")
@@ -163,7 +164,7 @@ class Slapd:
 
     def start(self):
         assert self.child is None or not self.child.is_running()
-        self.child = Child(["/usr/sbin/slapd", "-d", "0", "-h", f"{self.uri}/ {self.ldapi}",
+        self.child = Child(["/usr/sbin/slapd", "-d", "0", "-h", " ".join(self.listeners),
                             *self.config], self.log)
         wait_for(lambda: can_connect("127.0.0.1", self.port) or not self.child.is_running(),
                  "slapd to listen")
