@@ -115,6 +115,30 @@ static bool is_name(struct span name)
 	return name.len > 0;
 }
 
+/* Checked here, for libldap complains of what is none on standard error. */
+static bool is_base64(struct span text)
+{
+	size_t padding = 0;
+
+	while (text.len && text.ptr[0] == ' ') {
+		text.ptr++;
+		text.len--;
+	}
+	while (padding < 2 && padding < text.len &&
+	       text.ptr[text.len - 1 - padding] == '=') {
+		padding++;
+	}
+	for (size_t i = 0; i < text.len - padding; i++) {
+		char c = text.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			(c >= '0' && c <= '9') || c == '+' || c == '/')) {
+			return false;
+		}
+	}
+	return text.len % 4 == 0;
+}
+
 /* Takes a line apart. What must not reach libldap is refused here. */
 static enum status split_line(struct parser *parser, char *text, size_t len,
     unsigned long line, struct span *name, struct span *value)
@@ -148,13 +172,15 @@ static enum status split_line(struct parser *parser, char *text, size_t len,
 			*value = (struct span){ colon + 2, 0 };
 			return CX_OK;
 		}
+		if (!is_base64(encoded)) {
+			return wrong(parser, line, "not base64");
+		}
 	}
 	if (ldif_parse_line2(text, &type, &decoded, &must_free) != 0 || must_free) {
 		if (must_free) {
 			ber_memfree(decoded.bv_val);
 		}
-		return wrong(parser, line,
-		    colon[1] == ':' ? "not base64" : "not an attribute and its value");
+		return wrong(parser, line, "not an attribute and its value");
 	}
 	*name = (struct span){ type.bv_val, type.bv_len };
 	*value = (struct span){ decoded.bv_val, decoded.bv_len };

@@ -423,8 +423,8 @@ enum status mapping_apply(const struct mapping *mapping, const struct entry *ent
 		return CX_ENOMEM;
 	}
 	if (status != CX_OK) {
-		errbuf_set(why, "the DN is %s",
-		    status == CX_ETOOLONG ? "too long" : "not a DN");
+		errbuf_set(why, "%s",
+		    status == CX_ETOOLONG ? "the DN is too long" : "not a DN");
 		return CX_EINVAL;
 	}
 	return CX_OK;

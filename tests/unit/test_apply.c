@@ -1,0 +1,738 @@
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "replica/sync_notes.h"
+#include "syncd/apply.h"
+#include "syncd_help.h"
+#include "unit.h"
+
+enum {
+	NOW = 1700000000,
+	MINUTES = 60
+};
+
+/* A replica with one directory, "test". */
+struct world {
+	char *folder;
+	struct apply *apply;
+	struct apply_source source;
+	struct conf_directory directory;
+	struct batch batch;
+	struct apply_outcome outcome;
+	int64_t now;
+};
+
+static void world_open(struct world *world)
+{
+	struct source_info info = { .name = "test",
+		.provides_recipients = true,
+		.provides_domains = true,
+		.provides_connectors = true };
+	struct errbuf err;
+
+	ck_assert_int_eq(apply_open(world->folder, &world->apply, NULL, &err), CX_OK);
+	ck_assert_int_eq(apply_sources(world->apply, &info, 1, &err), CX_OK);
+	world->source =
+	    (struct apply_source){ .id = info.id, .max_delete_percent = 10 };
+	batch_init(&world->batch, info.id);
+}
+
+static void world_init(struct world *world)
+{
+	*world = (struct world){ .now = NOW, .directory = help_directory() };
+	world->folder = unit_mkdir();
+	world_open(world);
+}
+
+static void world_close(struct world *world)
+{
+	batch_release(&world->batch);
+	apply_close(world->apply);
+	world->apply = NULL;
+}
+
+static void world_release(struct world *world)
+{
+	world_close(world);
+	unit_rmdir(world->folder);
+}
+
+/* As kill -9 and a new start would have it: what was committed is what there is. */
+static void world_restart(struct world *world)
+{
+	world_close(world);
+	world_open(world);
+}
+
+static void set_uuid(uint8_t uuid[16], unsigned number)
+{
+	memset(uuid, 0, 16);
+	uuid[0] = (uint8_t)(number >> 8);
+	uuid[1] = (uint8_t)number;
+	uuid[15] = 1;
+}
+
+static void put_entry(struct world *world, unsigned number, const char *ldif)
+{
+	uint8_t uuid[16];
+	struct buf record;
+
+	buf_init(&record);
+	help_record(&world->directory, ldif, &record);
+	set_uuid(uuid, number);
+	ck_assert_int_eq(batch_put(&world->batch, uuid, buf_span(&record)), CX_OK);
+	buf_release(&record);
+}
+
+/* A mailbox with DN and address of its number; `version` makes another record of it. */
+static void put_mailbox(struct world *world, unsigned number, unsigned version)
+{
+	char ldif[512];
+
+	snprintf(ldif, sizeof(ldif),
+	    "dn: uid=u%u,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n"
+	    "coexistProxyAddress: smtp:v%u.u%u@x.example\n",
+	    number, number, version, number);
+	put_entry(world, number, ldif);
+}
+
+static void put_domain(struct world *world, unsigned number, unsigned version)
+{
+	char ldif[512];
+
+	snprintf(ldif, sizeof(ldif),
+	    "dn: cn=d%u,dc=x\nobjectClass: coexistDomain\nassociatedDomain: d%u.example\n"
+	    "coexistDomainType: %s\n",
+	    number, number, version % 2 ? "relay" : "shared");
+	put_entry(world, number, ldif);
+}
+
+static void remove_number(struct world *world, unsigned number)
+{
+	uint8_t uuid[16];
+
+	set_uuid(uuid, number);
+	ck_assert_int_eq(batch_remove(&world->batch, uuid), CX_OK);
+}
+
+static void present_number(struct world *world, unsigned number)
+{
+	uint8_t uuid[16];
+
+	set_uuid(uuid, number);
+	ck_assert_int_eq(batch_present(&world->batch, uuid), CX_OK);
+}
+
+static void unusable_number(struct world *world, unsigned number)
+{
+	uint8_t uuid[16];
+	char dn[32];
+
+	set_uuid(uuid, number);
+	snprintf(dn, sizeof(dn), "cn=%u", number);
+	ck_assert_int_eq(batch_unusable(&world->batch, uuid, span_of(dn), "bad"),
+	    CX_OK);
+}
+
+static void deliver(struct world *world)
+{
+	struct errbuf err = { "" };
+
+	world->batch.has_contact = true;
+	ck_assert_msg(apply_batch(world->apply, &world->source, &world->batch,
+			  world->now, &world->outcome, &err) == CX_OK,
+	    "%s", err.text);
+	batch_clear(&world->batch);
+}
+
+static void deliver_complete(struct world *world)
+{
+	world->batch.is_complete = world->batch.is_refresh = true;
+	deliver(world);
+}
+
+/* The first `count` mailboxes, all of them and nothing else. */
+static void load_mailboxes(struct world *world, unsigned first, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		put_mailbox(world, first + i, 0);
+	}
+	deliver_complete(world);
+}
+
+static struct apply_report report(struct world *world)
+{
+	struct apply_report out;
+
+	ck_assert_int_eq(apply_report(world->apply, world->source.id, &out), CX_OK);
+	return out;
+}
+
+static uint64_t generation(struct world *world)
+{
+	struct store *store;
+	struct snapshot *snapshot;
+	struct errbuf err;
+	uint64_t result;
+
+	ck_assert_int_eq(store_open(world->folder, &store, &err), CX_OK);
+	ck_assert_int_eq(snapshot_begin(store, &snapshot, &err), CX_OK);
+	result = snapshot_generation(snapshot);
+	snapshot_end(snapshot);
+	store_close(store);
+	return result;
+}
+
+static size_t accept_all(struct world *world)
+{
+	struct errbuf err;
+	size_t removed = 0;
+	enum status status =
+	    apply_accept(world->apply, world->source.id, &removed, &err);
+
+	ck_assert(status == CX_OK || status == CX_NOTFOUND);
+	return removed;
+}
+
+START_TEST(first_load_is_complete_and_loaded)
+{
+	struct world world;
+
+	world_init(&world);
+	ck_assert(!report(&world).is_loaded);
+	put_domain(&world, 900, 0);
+	load_mailboxes(&world, 0, 50);
+	ck_assert_uint_eq(world.outcome.changed, 51);
+	struct apply_report now = report(&world);
+	ck_assert(now.is_loaded);
+	ck_assert_int_eq(now.last_contact, NOW);
+	ck_assert_uint_eq(now.recipients, 50);
+	ck_assert_uint_eq(now.domains, 1);
+	world_restart(&world);
+	now = report(&world);
+	ck_assert(now.is_loaded);
+	ck_assert_uint_eq(now.recipients, 50);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(unchanged_entries_change_nothing)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 30);
+	uint64_t before = generation(&world);
+	load_mailboxes(&world, 0, 30);
+	ck_assert_uint_eq(world.outcome.changed, 0);
+	put_mailbox(&world, 3, 0);
+	deliver(&world);
+	ck_assert_uint_eq(generation(&world), before);
+	put_mailbox(&world, 3, 1);
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.changed, 1);
+	ck_assert_uint_eq(generation(&world), before + 1);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(what_a_complete_batch_does_not_have_is_removed)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 30);
+	put_mailbox(&world, 0, 1);
+	for (unsigned i = 5; i < 30; i++) {
+		present_number(&world, i);
+	}
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.changed, 1);
+	ck_assert_uint_eq(world.outcome.removed, 4);
+	ck_assert_uint_eq(report(&world).recipients, 26);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(the_last_word_on_an_entry_counts)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 3);
+	put_mailbox(&world, 0, 1);
+	remove_number(&world, 0);
+	remove_number(&world, 1);
+	put_mailbox(&world, 1, 1);
+	put_mailbox(&world, 2, 1);
+	present_number(&world, 2);
+	remove_number(&world, 77); /* never heard of */
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.changed, 2);
+	ck_assert_uint_eq(world.outcome.removed, 1);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(too_many_removals_are_kept_back)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 100);
+	/* 25 are missing, one is new, one is another now. */
+	for (unsigned i = 25; i < 100; i++) {
+		put_mailbox(&world, i, i == 50);
+	}
+	put_mailbox(&world, 200, 0);
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.changed, 2);
+	ck_assert_uint_eq(world.outcome.removed, 0);
+	ck_assert_uint_eq(world.outcome.newly_held, 25);
+	ck_assert_uint_eq(world.outcome.held, 25);
+	ck_assert_uint_eq(report(&world).recipients, 101);
+
+	/* The same again keeps them back again, and says nothing new; also after a restart. */
+	world_restart(&world);
+	for (unsigned i = 25; i < 100; i++) {
+		put_mailbox(&world, i, i == 50);
+	}
+	put_mailbox(&world, 200, 0);
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.newly_held, 0);
+	ck_assert_uint_eq(world.outcome.held, 25);
+
+	/* What reappears is struck off. */
+	put_mailbox(&world, 0, 0);
+	present_number(&world, 1);
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.held, 23);
+
+	ck_assert_uint_eq(accept_all(&world), 23);
+	ck_assert_uint_eq(report(&world).recipients, 78);
+	ck_assert_uint_eq(report(&world).held, 0);
+	ck_assert_uint_eq(accept_all(&world), 0);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(removals_add_up_within_ten_minutes)
+{
+	struct world world;
+	unsigned next = 0;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 100);
+	/* Two a minute: ten minutes see 20 of them. */
+	for (int i = 0; i < 11; i++) {
+		remove_number(&world, next++);
+		remove_number(&world, next++);
+		deliver(&world);
+		ck_assert_msg((world.outcome.held > 0) == (i == 10), "minute %d", i);
+		world.now += 50;
+	}
+	ck_assert_uint_eq(report(&world).recipients, 80);
+	ck_assert_uint_eq(report(&world).held, 2);
+	/* Later, one by one is fine again; what was kept back stays so. */
+	world.now += 15 * MINUTES;
+	remove_number(&world, next++);
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.removed, 1);
+	ck_assert_uint_eq(report(&world).held, 2);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(an_empty_directory_removes_nobody)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 5);
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.held, 5);
+	ck_assert_uint_eq(report(&world).recipients, 5);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(a_domain_goes_only_when_it_was_deleted)
+{
+	struct world world;
+
+	world_init(&world);
+	put_domain(&world, 900, 0);
+	put_domain(&world, 901, 0);
+	put_domain(&world, 902, 0);
+	load_mailboxes(&world, 0, 5);
+	/* Missing: kept. Unusable: kept. Deleted: gone. */
+	load_mailboxes(&world, 0, 5);
+	ck_assert_uint_eq(world.outcome.held, 3);
+	ck_assert_uint_eq(report(&world).domains, 3);
+	put_domain(&world, 900, 0);
+	put_domain(&world, 901, 0);
+	put_domain(&world, 902, 0);
+	load_mailboxes(&world, 0, 5);
+	ck_assert_uint_eq(world.outcome.held, 0);
+	unusable_number(&world, 901);
+	remove_number(&world, 902);
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.held, 1);
+	ck_assert_uint_eq(report(&world).domains, 2);
+	ck_assert_uint_eq(accept_all(&world), 1);
+	ck_assert_uint_eq(report(&world).domains, 1);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(a_directory_that_was_reloaded_with_new_ids_is_replaced)
+{
+	struct world world;
+
+	world_init(&world);
+	put_domain(&world, 900, 0);
+	load_mailboxes(&world, 0, 100);
+	/* The same DNs, all other ids. */
+	for (unsigned i = 0; i < 100; i++) {
+		char ldif[256];
+
+		snprintf(ldif, sizeof(ldif),
+		    "dn: uid=u%u,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n",
+		    i, i);
+		put_entry(&world, 1000 + i, ldif);
+	}
+	put_entry(&world, 1900,
+	    "dn: cn=other,dc=x\nobjectClass: coexistDomain\nassociatedDomain: d900.example\n"
+	    "coexistDomainType: relay\n");
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.removed, 101);
+	ck_assert_uint_eq(world.outcome.held, 0);
+	ck_assert_uint_eq(report(&world).recipients, 100);
+	ck_assert_uint_eq(report(&world).domains, 1);
+
+	/* Moved without an id of their own: other DNs, the same addresses. */
+	for (unsigned i = 0; i < 100; i++) {
+		char ldif[256];
+
+		snprintf(ldif, sizeof(ldif),
+		    "dn: uid=u%u,ou=y,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n",
+		    i, i);
+		put_entry(&world, 2000 + i, ldif);
+	}
+	present_number(&world, 1900);
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.held, 0);
+	ck_assert_uint_eq(report(&world).recipients, 100);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(a_removal_kept_back_yields_to_who_takes_its_address)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 5);
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.held, 5);
+	put_entry(&world, 50,
+	    "dn: uid=new,dc=x\nobjectClass: coexistMailbox\nmail: new@x.example\n"
+	    "coexistProxyAddress: smtp:u3@x.example\n");
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.held, 4);
+	ck_assert_uint_eq(report(&world).recipients, 5);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(skipped_entries_are_listed_until_they_are_usable)
+{
+	struct world world;
+	char key[SYNC_NOTES_KEY_MAX];
+	struct span list;
+	struct skipped item;
+	struct errbuf err;
+
+	world_init(&world);
+	unusable_number(&world, 70);
+	unusable_number(&world, 60);
+	load_mailboxes(&world, 0, 5);
+	ck_assert_uint_eq(report(&world).skipped, 2);
+	/* One that worked before no longer does: its record is gone. */
+	unusable_number(&world, 1);
+	deliver(&world);
+	ck_assert_uint_eq(report(&world).skipped, 3);
+	ck_assert_uint_eq(report(&world).recipients, 4);
+	ck_assert_int_eq(store_begin(apply_store(world.apply), &err), CX_OK);
+	sync_notes_key(key, world.source.id, SYNC_NOTES_SKIPPED);
+	ck_assert_int_eq(store_get_meta(apply_store(world.apply), key, &list), CX_OK);
+	ck_assert(skipped_next(&list, &item));
+	unit_assert_span(item.dn, "cn=1", "dn");
+	unit_assert_span(item.why, "bad", "why");
+	ck_assert(skipped_next(&list, &item));
+	unit_assert_span(item.dn, "cn=60", "dn");
+	store_abort(apply_store(world.apply));
+
+	put_mailbox(&world, 1, 0);
+	remove_number(&world, 70);
+	deliver(&world);
+	ck_assert_uint_eq(report(&world).skipped, 1);
+	/* Present and not sent again: still unusable, and not unknown. */
+	present_number(&world, 60);
+	for (unsigned i = 0; i < 5; i++) {
+		present_number(&world, i);
+	}
+	present_number(&world, 500);
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.unknown_present, 1);
+	ck_assert_uint_eq(report(&world).skipped, 1);
+	load_mailboxes(&world, 0, 5);
+	ck_assert_uint_eq(report(&world).skipped, 0);
+	world_release(&world);
+}
+END_TEST
+
+static void set_cookie(struct world *world, const char *text)
+{
+	world->batch.has_cookie = true;
+	buf_clear(&world->batch.cookie);
+	buf_add_text(&world->batch.cookie, text);
+}
+
+static void check_cookie(struct world *world, const char *expected)
+{
+	struct buf cookie;
+
+	buf_init(&cookie);
+	ck_assert_int_eq(apply_cookie(world->apply, &world->source, &cookie), CX_OK);
+	unit_assert_span(buf_span(&cookie), expected, "cookie");
+	buf_release(&cookie);
+}
+
+START_TEST(the_cookie_is_that_of_the_data)
+{
+	struct world world;
+
+	world_init(&world);
+	check_cookie(&world, "");
+	set_cookie(&world, "one");
+	load_mailboxes(&world, 0, 3);
+	check_cookie(&world, "one");
+	put_mailbox(&world, 1, 1);
+	set_cookie(&world, "two");
+	deliver(&world);
+	world_restart(&world);
+	check_cookie(&world, "two");
+	/* Another mapping or request: it says nothing. */
+	world.source.confhash[0] = 1;
+	check_cookie(&world, "");
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(cookies_alone_are_written_now_and_then)
+{
+	struct world world;
+
+	world_init(&world);
+	set_cookie(&world, "one");
+	load_mailboxes(&world, 0, 3);
+	world.now += 1;
+	set_cookie(&world, "two");
+	deliver(&world);
+	check_cookie(&world, "one");
+	/* It goes with the next thing that is written. */
+	put_mailbox(&world, 1, 1);
+	deliver(&world);
+	check_cookie(&world, "two");
+	world.now += 11;
+	set_cookie(&world, "three");
+	deliver(&world);
+	check_cookie(&world, "three");
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(contact_is_written_every_half_minute)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 3);
+	uint64_t before = generation(&world);
+	world.now += 29;
+	deliver(&world);
+	ck_assert_int_eq(report(&world).last_contact, NOW);
+	world.now += 1;
+	deliver(&world);
+	ck_assert_int_eq(report(&world).last_contact, NOW + 30);
+	/* The clock was set back: a contact in the future would be no age at all. */
+	world.now = NOW - 3600;
+	deliver(&world);
+	ck_assert_int_eq(report(&world).last_contact, NOW - 3600);
+	ck_assert_uint_eq(generation(&world), before);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(directories_that_are_not_named_lose_their_records)
+{
+	struct world world;
+	struct source_info infos[2] = {
+		{ .name = "new", .provides_recipients = true },
+		{ .name = "test", .provides_recipients = true },
+	};
+	struct errbuf err;
+
+	world_init(&world);
+	put_domain(&world, 900, 0);
+	load_mailboxes(&world, 0, 5);
+	/* Another comes first; ours keeps its number and its records, but gives no domains. */
+	ck_assert_int_eq(apply_sources(world.apply, infos, 2, &err), CX_OK);
+	ck_assert_uint_eq(infos[1].id, world.source.id);
+	ck_assert_uint_ne(infos[0].id, world.source.id);
+	ck_assert_uint_eq(report(&world).recipients, 5);
+	ck_assert_uint_eq(report(&world).domains, 0);
+	ck_assert_int_eq(apply_sources(world.apply, infos, 1, &err), CX_OK);
+	ck_assert_uint_eq(report(&world).recipients, 0);
+	world_release(&world);
+}
+END_TEST
+
+/* --- Any sequence of batches ends like one load of what it ends with --- */
+
+enum {
+	NUMBERS = 60,
+	DOMAINS = 6,
+	ROUNDS = 60
+};
+
+/* What the directory holds: the version of each entry, 0 none. */
+struct model {
+	unsigned versions[NUMBERS];
+};
+
+static void put_number(struct world *world, unsigned number, unsigned version)
+{
+	if (number < DOMAINS) {
+		put_domain(world, number, version);
+	} else {
+		put_mailbox(world, number, version);
+	}
+}
+
+static unsigned pick(unsigned *seed, unsigned below)
+{
+	*seed = *seed * 1103515245u + 12345u;
+	return (*seed >> 16) % below;
+}
+
+static void change_some(struct world *world, struct model *model, unsigned *seed)
+{
+	unsigned count = 1 + pick(seed, 12);
+
+	while (count--) {
+		unsigned number = pick(seed, NUMBERS);
+		unsigned version = pick(seed, 4);
+
+		model->versions[number] = version;
+		if (version) {
+			put_number(world, number, version);
+		} else if (pick(seed, 4)) {
+			remove_number(world, number);
+		} else {
+			unusable_number(world, number);
+		}
+	}
+	deliver(world);
+}
+
+/* Changes that nobody told of, found by a refresh. */
+static void refresh(struct world *world, struct model *model, unsigned *seed)
+{
+	for (unsigned number = 0; number < NUMBERS; number++) {
+		bool is_changed = pick(seed, 8) == 0;
+
+		if (is_changed) {
+			model->versions[number] = pick(seed, 4);
+		}
+		if (!model->versions[number]) {
+			continue;
+		}
+		if (is_changed || pick(seed, 2)) {
+			put_number(world, number, model->versions[number]);
+		} else {
+			present_number(world, number);
+		}
+	}
+	deliver_complete(world);
+}
+
+START_TEST(any_sequence_of_batches_ends_like_a_first_load)
+{
+	struct world world, fresh;
+	struct model model = { { 0 } };
+	unsigned seed = (unsigned)_i * 7919u + 1;
+	struct buf is, should_be;
+
+	world_init(&world);
+	refresh(&world, &model, &seed);
+	for (int i = 0; i < ROUNDS; i++) {
+		switch (pick(&seed, 8)) {
+		case 0: refresh(&world, &model, &seed); break;
+		case 1: world_restart(&world); break;
+		case 2: accept_all(&world); break;
+		default: change_some(&world, &model, &seed); break;
+		}
+		world.now += pick(&seed, 400);
+	}
+	accept_all(&world);
+
+	world_init(&fresh);
+	for (unsigned number = 0; number < NUMBERS; number++) {
+		if (model.versions[number]) {
+			put_number(&fresh, number, model.versions[number]);
+		}
+	}
+	deliver_complete(&fresh);
+	buf_init(&is);
+	buf_init(&should_be);
+	help_print_store(apply_store(world.apply), world.source.id, &is);
+	help_print_store(apply_store(fresh.apply), fresh.source.id, &should_be);
+	ck_assert_msg(should_be.len > 0, "an empty model proves nothing");
+	ck_assert_str_eq(is.data, should_be.data);
+	buf_release(&is);
+	buf_release(&should_be);
+	world_release(&world);
+	world_release(&fresh);
+}
+END_TEST
+
+Suite *unit_suite(void)
+{
+	Suite *suite = suite_create("apply");
+	TCase *apply = tcase_create("apply");
+
+	tcase_set_timeout(apply, 60);
+	tcase_add_test(apply, first_load_is_complete_and_loaded);
+	tcase_add_test(apply, unchanged_entries_change_nothing);
+	tcase_add_test(apply, what_a_complete_batch_does_not_have_is_removed);
+	tcase_add_test(apply, the_last_word_on_an_entry_counts);
+	tcase_add_test(apply, too_many_removals_are_kept_back);
+	tcase_add_test(apply, removals_add_up_within_ten_minutes);
+	tcase_add_test(apply, an_empty_directory_removes_nobody);
+	tcase_add_test(apply, a_domain_goes_only_when_it_was_deleted);
+	tcase_add_test(apply, a_directory_that_was_reloaded_with_new_ids_is_replaced);
+	tcase_add_test(apply, a_removal_kept_back_yields_to_who_takes_its_address);
+	tcase_add_test(apply, skipped_entries_are_listed_until_they_are_usable);
+	tcase_add_test(apply, the_cookie_is_that_of_the_data);
+	tcase_add_test(apply, cookies_alone_are_written_now_and_then);
+	tcase_add_test(apply, contact_is_written_every_half_minute);
+	tcase_add_test(apply, directories_that_are_not_named_lose_their_records);
+	tcase_add_loop_test(apply, any_sequence_of_batches_ends_like_a_first_load, 0,
+	    12);
+	suite_add_tcase(suite, apply);
+	return suite;
+}
