@@ -185,6 +185,20 @@ void deliver_self(struct expansion *x, const struct found *found,
 	deliver(x, &to, path);
 }
 
+/* As what a target is delivered to: under the address asked for, nothing is redirected. */
+static struct path path_to_target(const struct expansion *x, const struct path *path,
+    const struct address *target)
+{
+	struct path result = *path;
+	struct key key;
+
+	address_key(target, &key);
+	if (path->kind == DELIVERY_SELF && !key_equal(&key, &x->asked)) {
+		result.kind = DELIVERY_REDIRECT;
+	}
+	return result;
+}
+
 /* A target of another type, encapsulated under the domain of the address looked up. */
 void deliver_encapsulated(struct expansion *x, const struct found *found,
     const struct address *target, const struct address *via, const struct path *path)
@@ -196,6 +210,7 @@ void deliver_encapsulated(struct expansion *x, const struct found *found,
 	};
 	struct found as_encapsulated = *found;
 	struct address outer;
+	struct path outer_path;
 	struct span domain = address_domain(
 	    via != NULL && via->domain_len > 0 ? via : x->question->address);
 
@@ -204,9 +219,10 @@ void deliver_encapsulated(struct expansion *x, const struct found *found,
 		return;
 	}
 	as_encapsulated.by = FOUND_ENCAPSULATED;
+	outer_path = path_to_target(x, path, &outer);
 	to.address = &outer;
 	to.found = &as_encapsulated;
-	deliver(x, &to, path);
+	deliver(x, &to, &outer_path);
 }
 
 /* A target that is the custom recipient's own address: delivered there as it is. */
@@ -218,17 +234,13 @@ void deliver_own_target(struct expansion *x, const struct found *found,
 		.rule = RULE_TARGET_ADDRESS,
 	};
 	struct found as_target = *found;
-	struct path own = *path;
+	struct path target_path;
 	struct address room;
-	struct key key;
 
 	to.address = extend(target, own_extension(found, via, path), &room);
-	address_key(to.address, &key);
-	if (path->kind == DELIVERY_SELF && !key_equal(&key, &x->asked)) {
-		own.kind = DELIVERY_REDIRECT;
-	}
+	target_path = path_to_target(x, path, to.address);
 	as_target.by = FOUND_LITERALLY;
 	to.found = &as_target;
-	deliver(x, &to, &own);
+	deliver(x, &to, &target_path);
 }
 

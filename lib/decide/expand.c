@@ -70,7 +70,7 @@ static void expand_target(struct expansion *x, const struct found *found,
 		return;
 	}
 	if (!address_is_smtp(&target)) {
-		deliver_encapsulated(x, found, &target, via, down);
+		deliver_encapsulated(x, found, &target, via, path);
 		return;
 	}
 	status = find_domain(x->view, address_domain(&target), &domain, &id);

@@ -41,7 +41,7 @@ def parse_delivery(text):
 
 
 def parse(folder, line):
-    columns = [column.strip() for column in line.split(" | ")]
+    columns = [column.strip() for column in line.split("|")]
     assert len(columns) in (5, 6), f"{folder}: {line}"
     client = dict(word.split("=", 1) for word in columns[1].split())
     assert set(client) <= {"ip", "login"}, f"{folder}: {line}"
