@@ -254,10 +254,11 @@ static void print_deliveries(const struct resolution *resolution)
 
 static void print_relay(const struct explainer *e)
 {
-	if (!e->has_relay) {
+	/* For an address of ours it makes no difference. */
+	if (!relay_matters(e)) {
 		return;
 	}
-	printf("  relay %s (%s", relay_verdict_text(e->authorization.verdict),
+	printf("  relay %s (by %s", relay_verdict_text(e->authorization.verdict),
 	    relay_reason_text(e->authorization.reason));
 	if (!span_is_empty(e->authorization.object)) {
 		printf(", ");

@@ -14,7 +14,7 @@ import textwrap
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
 
-from support.site import Site  # noqa: E402
+from support.site import BASE_LDIF, Site  # noqa: E402
 from support.wait import wait_for  # noqa: E402
 
 SUFFIX = "dc=acme,dc=example"
@@ -24,14 +24,6 @@ OUTSIDER = "sue@outside.example"
 def organisation(site):
     """Two systems share acme.example: this one, and the old one at the sink `legacy`."""
     return textwrap.dedent(f"""\
-        dn: ou=mail,{SUFFIX}
-        objectClass: organizationalUnit
-        ou: mail
-
-        dn: ou=people,{SUFFIX}
-        objectClass: organizationalUnit
-        ou: people
-
         dn: associatedDomain=acme.example,ou=mail,{SUFFIX}
         objectClass: coexistDomain
         associatedDomain: acme.example
@@ -115,8 +107,9 @@ class Demo:
 
     @staticmethod
     def show(label, text):
+        label += ":"
         for line in text.rstrip("\n").split("\n"):
-            print(f"    {label + ':':10}{line}", flush=True)
+            print(f"    {label:10}{line}", flush=True)
             label = ""
 
     def arrivals(self):
@@ -140,7 +133,7 @@ class Demo:
                                     f"Subject: {title}\n\nHello.\n")
         if not places:
             assert not reply.ok, f"<{recipient}> was accepted: {reply}"
-            self.show("happened", f"refused: {reply.text}")
+            self.show("happened", f"refused: {reply.code} {reply.text}")
         else:
             assert reply.ok, f"<{recipient}>: {reply}"
             wait_for(lambda: len(self.arrivals()) >= len(places),
@@ -152,8 +145,8 @@ class Demo:
 
     def migrate(self):
         self.title("A user is migrated: adam.barr now reads his mail here")
-        self.show("did", "ldapmodify" if self.site.slapd else "wrote the LDIF file anew")
-        self.show("", MIGRATION)
+        self.show("did", ("ldapmodify of" if self.site.slapd else "wrote the LDIF file anew, with")
+                  + "\n" + MIGRATION)
         if self.site.slapd:
             self.site.slapd.modify(MIGRATION)
         else:
@@ -173,7 +166,8 @@ def migrated(text):
 
 
 def directory(text):
-    return f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: acme\no: Acme\n\n{text}"
+    """The whole file: what the private slapd is seeded with, and `text`."""
+    return BASE_LDIF.format(suffix=SUFFIX, dc="acme", service_password="-") + "\n" + text
 
 
 def run(demo):

@@ -60,6 +60,7 @@ static void expand_target_of_ours(struct expansion *x, const struct found *found
 static void expand_target(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path, const struct path *down)
 {
+	struct path here = *down;
 	struct address target;
 	struct domain domain;
 	struct record_id id;
@@ -78,7 +79,8 @@ static void expand_target(struct expansion *x, const struct found *found,
 		return;
 	}
 	if (status == CX_NOTFOUND) {
-		deliver_foreign(x, &target, found->recipient.dn, down);
+		here.depth = path->depth;
+		deliver_foreign(x, &target, found->recipient.dn, &here);
 		return;
 	}
 	lookup_note_source(x->view, id.source, &x->sources);
