@@ -229,6 +229,10 @@ enum status check_organization(const char *value, const char *folder, struct buf
 enum status check_title(const char *value, const char *folder, struct buf *out,
     struct errbuf *err)
 {
+	if (value[0] == '\0') {
+		errbuf_set(err, "the name is empty");
+		return CX_ECONF;
+	}
 	return check_organization(value, folder, out, err);
 }
 

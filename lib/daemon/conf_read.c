@@ -3,6 +3,7 @@
 #include "daemon/conf_read.h"
 
 #include <confuse.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -230,6 +231,7 @@ static void make_options(enum section_id section, cfg_opt_t *rows, cfg_opt_t *in
 static enum status parse(struct reading *r, char *text, size_t len)
 {
 	cfg_opt_t options[SECTION_COUNT * OPTIONS_MAX];
+	struct errbuf err;
 	FILE *f;
 	int result;
 
@@ -247,12 +249,19 @@ static enum status parse(struct reading *r, char *text, size_t len)
 	if (f == NULL) {
 		return CX_ENOMEM;
 	}
+	errno = 0;
 	result = cfg_parse_fp(r->cfg, f);
+	if (result != CFG_SUCCESS && r->first.text[0] == '\0') {
+		/* it says nothing where memory ends, and maybe elsewhere */
+		r->out_of_memory = r->out_of_memory || errno == ENOMEM;
+		errbuf_set(&err, "this makes no sense");
+		complain(r->cfg, &err);
+	}
 	fclose(f);
 	if (result == CFG_SUCCESS) {
 		return CX_OK;
 	}
-	return r->first.text[0] != '\0' && !r->out_of_memory ? CX_ECONF : CX_ENOMEM;
+	return r->out_of_memory ? CX_ENOMEM : CX_ECONF;
 }
 
 enum status reading_new(const char *name, const char *folder, char *text, size_t len,

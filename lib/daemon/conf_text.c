@@ -14,6 +14,9 @@ struct scan {
 	int line;
 	int depth;
 	int opened_in[DEPTH_MAX]; /* lines of the braces that are open */
+	bool wants_key;           /* a key or the name of a section comes next */
+	bool wants_value;         /* "=" was last */
+	bool is_in_list;
 	struct errbuf *err;
 };
 
@@ -124,7 +127,7 @@ static enum status skip_word(struct scan *s)
 }
 
 /* libconfuse would take the end of the file for all the closing braces. */
-static enum status count_brace(struct scan *s, char brace)
+static enum status take_brace(struct scan *s, char brace)
 {
 	if (brace == '}' && s->depth > 0) {
 		s->depth--;
@@ -135,10 +138,67 @@ static enum status count_brace(struct scan *s, char brace)
 	} else {
 		s->opened_in[s->depth++] = s->line;
 	}
+	s->is_in_list = brace == '{' && s->wants_value;
+	s->wants_key = !s->is_in_list;
+	s->wants_value = false;
 	return CX_OK;
 }
 
-static enum status skip_token(struct scan *s)
+/* A word or a string was read: whether it was a key, a title or a value. */
+static void take_text(struct scan *s)
+{
+	if (!s->is_in_list) {
+		s->wants_key = s->wants_value;
+		s->wants_value = false;
+	}
+}
+
+static enum status take_string(struct scan *s)
+{
+	enum status status;
+
+	/* libconfuse would take it, and give up on '' without a word */
+	if (s->wants_key) {
+		return wrong(s, "the name of an option has no quotes");
+	}
+	status = skip_string(s);
+	take_text(s);
+	return status;
+}
+
+static enum status take_mark(struct scan *s)
+{
+	char c = *s->p++;
+
+	if (c == '\n') {
+		s->line++;
+	} else if (c == '\r') { /* of a file written on another system */
+		s->p[-1] = ' ';
+	} else if (c == '=') {
+		s->wants_value = !s->is_in_list;
+	} else if (c == '{' || c == '}') {
+		return take_brace(s, c);
+	}
+	return CX_OK;
+}
+
+static enum status take_word(struct scan *s)
+{
+	if (*s->p == '+' && peek(s, 1) == '=') {
+		return wrong(s, "'+=' is not used here: write the whole list");
+	}
+	if (is_control(*s->p)) {
+		return wrong(s, "control character");
+	}
+	if (strchr("+*()", *s->p) != NULL) {
+		errbuf_set(s->err, "unexpected '%c': such a value needs quotes", *s->p);
+		return CX_ECONF;
+	}
+	take_text(s);
+	return skip_word(s);
+}
+
+static enum status take_token(struct scan *s)
 {
 	char c = *s->p;
 
@@ -150,38 +210,23 @@ static enum status skip_token(struct scan *s)
 		return blank_block_comment(s);
 	}
 	if (c == '"' || c == '\'') {
-		return skip_string(s);
-	}
-	if (c == '\n') {
-		s->line++;
-	}
-	if (c == '\r') { /* of a file written on another system */
-		*s->p = ' ';
+		return take_string(s);
 	}
 	if (c != '\0' && strchr(" \t\r\n={},", c) != NULL) {
-		s->p++;
-		return c == '{' || c == '}' ? count_brace(s, c) : CX_OK;
+		return take_mark(s);
 	}
-	if (c == '+' && peek(s, 1) == '=') {
-		return wrong(s, "'+=' is not used here: write the whole list");
-	}
-	if (is_control(c)) {
-		return wrong(s, "control character");
-	}
-	if (strchr("+*()", c) != NULL) {
-		errbuf_set(s->err, "unexpected '%c': such a value needs quotes", c);
-		return CX_ECONF;
-	}
-	return skip_word(s);
+	return take_word(s);
 }
 
 enum status conf_text_clean(char *text, size_t len, int *line, struct errbuf *err)
 {
-	struct scan s = { .p = text, .end = text + len, .line = 1, .err = err };
+	struct scan s = {
+		.p = text, .end = text + len, .line = 1, .wants_key = true, .err = err
+	};
 	enum status status = CX_OK;
 
 	while (status == CX_OK && s.p < s.end) {
-		status = skip_token(&s);
+		status = take_token(&s);
 	}
 	if (status == CX_OK && s.depth > 0) {
 		s.line = s.opened_in[s.depth - 1];
