@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 
-from support.site import Site  # noqa: E402
+from support.site import Site, judge_milters  # noqa: E402
 from support.slapd import Slapd  # noqa: E402
 
 
@@ -29,22 +29,31 @@ def slapd(request, folder):
     server.close()
 
 
-@pytest.fixture
-def make_site():
-    """make_site(...) -> a started Site; closed, and its logs judged, afterwards."""
-    sites = []
+@pytest.fixture(scope="session", autouse=True)
+def _milters_end_well():
+    yield
+    judge_milters()
+
+
+def sites():
+    """make(...) -> a started Site; closed, and its logs judged, in the end."""
+    made = []
 
     def make(start=True, **options):
         site = Site(**options)
-        sites.append(site)
+        made.append(site)
         return site.start() if start else site
 
     yield make
     failures = []
-    for site in reversed(sites):
+    for site in reversed(made):
         try:
             site.close()
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+make_site = pytest.fixture(sites, name="make_site")
+make_module_site = pytest.fixture(sites, scope="module", name="make_module_site")

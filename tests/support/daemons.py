@@ -85,6 +85,11 @@ class Daemon:
         code = self.child.terminate()
         assert code == 0, f"{self.name} ended with {code}:\n{self.log_text()[-4000:]}"
 
+    def begin_stop(self):
+        """SIGTERM, and does not wait; close() does."""
+        if self.child is not None:
+            self.child.begin_stop()
+
     def kill(self):
         """SIGKILL: what a crash looks like from outside."""
         self.child.kill()
@@ -97,7 +102,8 @@ class Daemon:
         return self.log_lines(SANITIZER)
 
     def close(self):
-        if self.is_running():
+        """Ends it where it runs, and judges how it ended and what it logged."""
+        if self.child is not None and self.child.process.returncode != -signal.SIGKILL:
             self.stop()
         assert not self.complaints(), f"{self.name}:\n{self.log_text()[-8000:]}"
 

@@ -62,6 +62,7 @@ class Child:
     def __init__(self, argv, log, env=None, cwd=None):
         self.argv = [str(a) for a in argv]
         self.log_path = log
+        self.told = False
         with open(log, "ab") as out:
             self.process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -78,10 +79,15 @@ class Child:
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
 
+    def begin_stop(self):
+        """SIGTERM, once, as a service manager does it."""
+        if not self.told and self.is_running():
+            self.process.send_signal(signal.SIGTERM)
+        self.told = True
+
     def terminate(self, deadline=PATIENCE):
         """SIGTERM; the exit code."""
-        if self.is_running():
-            self.process.send_signal(signal.SIGTERM)
+        self.begin_stop()
         return self.wait(deadline)
 
     def wait(self, deadline=PATIENCE):
