@@ -7,6 +7,7 @@ import pytest
 
 from support import cases
 from support.daemons import Daemon, coexistctl
+from support.milterclient import MilterClient
 from support.policy import PolicyClient
 from support.wait import wait_for
 
@@ -34,16 +35,20 @@ replica = "{folder}/replica"
 user = ""
 directory "cases" {{ ldif = "{folder}/directory.ldif" }}
 syncd {{ control = "unix:{folder}/syncd" }}
+milter {{ listen = "unix:{folder}/milter" }}
 {self.settings(name, folder)}
 log {{ level = "debug" }}
 """)
         self.policy_socket = f"{folder}/policy"
+        self.milter_address = f"unix:{folder}/milter"
         self.syncd = Daemon("coexist-syncd", self.conf, folder)
         self.policyd = Daemon("coexist-policyd", self.conf, folder)
+        self.milter = Daemon("coexist-milter", self.conf, folder)
         self.syncd.start()
         wait_for(lambda: coexistctl(self.conf, "dump").stdout,
                  lambda: self.syncd.log_text()[-4000:])
         self.policyd.start()
+        self.milter.start()
 
     @staticmethod
     def settings(name, folder):
@@ -52,6 +57,7 @@ log {{ level = "debug" }}
         return cases.read(name, "settings").replace("policyd {", listen)
 
     def close(self):
+        self.milter.close()
         self.policyd.close()
         self.syncd.close()
 
@@ -115,6 +121,30 @@ def differences_of_policy(client, case):
     return None
 
 
+def differences_of_milter(organisation, case):
+    with MilterClient(organisation.milter_address) as client:
+        client.connect(ip=case.ip or "203.0.113.250")
+        client.mail("<probe@outside.example>", "SMTPUTF8", login=case.login or None)
+        reply = client.rcpt(f"<{case.address}>")
+        expected = expected_reply(case)
+        if case.verdict in ("unknown", "foreign"):  # the policy service's
+            expected = None
+        if (reply.status if reply.code != "continue" else None) != expected:
+            return f"{case}: milter says {reply.code}"
+        if expected:
+            return None
+        edits = client.end().edits
+    local, at, domain = case.address.lower().rpartition("@")
+    itself = local + at + domain.encode("idna").decode()
+    deliveries = {a.lower() for a, _, _ in case.deliveries} or {itself}
+    added = {edit[1].strip("<>").lower() for edit in edits if edit[0] == "+"}
+    deleted = {edit[1].lower() for edit in edits if edit[0] == "-"}
+    if added != deliveries - {itself} or \
+            deleted != (set() if itself in deliveries else {case.address.lower()}):
+        return f"{case}: milter edits {edits}"
+    return None
+
+
 def test_resolve_gives_every_case_its_decision(organisation):
     found = [differences_of_resolve(organisation, case) for case in organisation.rows]
     assert not list(filter(None, found)), "\n".join(filter(None, found))
@@ -123,4 +153,9 @@ def test_resolve_gives_every_case_its_decision(organisation):
 def test_the_policy_service_gives_every_case_its_reply(organisation):
     with PolicyClient(organisation.policy_socket) as client:
         found = [differences_of_policy(client, case) for case in organisation.rows]
+    assert not list(filter(None, found)), "\n".join(filter(None, found))
+
+
+def test_the_milter_gives_every_case_its_edits(organisation):
+    found = [differences_of_milter(organisation, case) for case in organisation.rows]
     assert not list(filter(None, found)), "\n".join(filter(None, found))
