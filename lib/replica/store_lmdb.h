@@ -14,11 +14,13 @@
  * store*.c, the only ones that know LMDB.
  *
  *   store_env.c    an open replica file, shared by all who use it in this process
+ *   store_pool.c   its snapshots: at rest, in use, held off
  *   store_head.c   what is kept about the replica as a whole: sources, generation
  *   store.c        readers: following `current`, beginning and ending snapshots
  *   store_lookup.c readers: look-ups in a snapshot
  *   store_file.c   the writer's files: making, publishing, removing
- *   store_write.c  the writer's transactions
+ *   store_write.c  the writer's transactions, records and their index entries
+ *   store_meta.c   the writer's values beside the data, and the table of sources
  */
 
 /* Named databases: one for each index, in order of enum index_kind, and these. */
@@ -40,8 +42,11 @@ enum store_db {
  * Address space set aside for the file, not disk; it doubles when half full. 16 GiB is
  * some 10 million entries.
  */
-#define STORE_MAP_SIZE \
- ((size_t)(sizeof(void *) > 4 ? (size_t)1 << 34 : (size_t)1 << 28))
+#if SIZE_MAX > 0xffffffff
+# define STORE_MAP_SIZE ((size_t)1 << 34)
+#else
+# define STORE_MAP_SIZE ((size_t)1 << 28)
+#endif
 #define STORE_MAX_READERS 512
 
 /* --- store_env.c ------------------------------------------------------------------ */
@@ -86,17 +91,8 @@ enum status env_acquire(const char *path, enum env_mode, size_t map_size,
     struct store_env **out, struct errbuf *);
 void env_release(struct store_env *);
 
-/* Keeps others from beginning snapshots and waits until none is in use; false: it won't. */
-bool env_hold(struct store_env *);
-void env_resume(struct store_env *);
-
-/* A transaction of the writer's may double the map when it is over half full. */
-enum status env_make_room(struct store_env *, bool is_full, struct errbuf *);
-
-/* A snapshot of this file. CX_NOTFOUND: it was closed under us, acquire it again. */
-enum status env_snapshot(struct store_env *, struct snapshot **out, struct errbuf *);
-
-void env_snapshot_end(struct snapshot *);
+/* Frees it if nobody has it any more; it may be gone already. */
+void env_forget(const struct store_env *);
 
 /* The one place where LMDB's results become ours; `err` may be NULL. */
 enum status lmdb_status(int rc, struct errbuf *err, const char *what);
@@ -110,6 +106,22 @@ static inline struct span span_of_val(MDB_val v)
 {
 	return (struct span){ v.mv_data, v.mv_size };
 }
+
+/* --- store_pool.c ----------------------------------------------------------------- */
+
+/* Keeps others from beginning snapshots and waits until none is in use; false: it won't. */
+bool env_hold(struct store_env *);
+void env_resume(struct store_env *);
+
+/* A transaction of the writer's may double the map when it is over half full. */
+enum status env_make_room(struct store_env *, bool is_full, struct errbuf *);
+
+/* A snapshot of this file. CX_NOTFOUND: it was closed under us, acquire it again. */
+enum status env_snapshot(struct store_env *, struct snapshot **out, struct errbuf *);
+
+void env_snapshot_end(struct snapshot *);
+
+void snapshot_free(struct snapshot *);
 
 /* --- store_head.c ----------------------------------------------------------------- */
 
@@ -148,7 +160,7 @@ enum status store_read_current(const char *directory, char out[STORE_NAME_MAX]);
 /* "data-17.mdb" -> 17; 0: not such a name. `suffix` is what must follow the name. */
 unsigned long store_file_number(const char *name, const char *suffix);
 
-/* --- store_file.c, store_write.c -------------------------------------------------- */
+/* --- store_file.c, store_write.c, store_meta.c ------------------------------------ */
 
 struct store_writer {
 	char *directory;
@@ -179,5 +191,19 @@ static inline struct store_env *writer_env(const struct store_writer *writer)
 {
 	return writer->build ? writer->build : writer->live;
 }
+
+MDB_dbi writer_dbi(const struct store_writer *, unsigned db);
+/*
+ * Notes a failure, and returns it: one in the middle of a change leaves record and indexes
+ * out of step, and the transaction is lost, whatever is done next.
+ */
+enum status writer_failed(struct store_writer *, enum status);
+enum status writer_db_failed(struct store_writer *, int rc);
+enum status writer_get(struct store_writer *, unsigned db, struct span key,
+    struct span *out);
+enum status writer_put(struct store_writer *, unsigned db, struct span key,
+    struct span);
+enum status writer_delete(struct store_writer *, unsigned db, struct span key);
+enum status writer_put_head(struct store_writer *);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "replica/recipient.h"
+#include "replica/store_lmdb.h"
 #include "store_fixture.h"
 #include "value/dn.h"
 
@@ -592,6 +593,86 @@ START_TEST(a_snapshot_is_not_moved_by_later_commits)
 }
 END_TEST
 
+/* Writes past the store what a failing disk might. */
+static void damage(unsigned db, struct span key_text, struct span bytes)
+{
+	MDB_val key = val_of(key_text), value = val_of(bytes);
+
+	fixture_begin();
+	ck_assert_int_eq(mdb_put(fx.writer->txn, writer_dbi(fx.writer, db), &key,
+			     &value, 0),
+	    0);
+	fixture_commit();
+}
+
+static bool visit_any(void *context, const struct record_id *id,
+    const struct record *record)
+{
+	(void)context;
+	(void)id;
+	return record->kind == RECORD_RECIPIENT;
+}
+
+START_TEST(a_damaged_record_is_told_from_a_missing_one)
+{
+	struct record_id id = make_id(1, 1), none = make_id(1, 9);
+	uint8_t key[INDEX_ID_SIZE];
+	struct snapshot *snapshot;
+	struct record record;
+
+	fixture_begin();
+	fixture_put_mailbox(1, 1, "x@acme.example");
+	fixture_commit();
+	index_put_id(key, &id);
+	damage(DB_REC, (struct span){ (const char *)key, sizeof(key) },
+	    SPAN("\1\1\5junk"));
+	snapshot = fixture_snapshot();
+	unit_assert_status(snapshot_record(snapshot, &id, &record), CX_EFORMAT,
+	    "damaged");
+	unit_assert_status(snapshot_record(snapshot, &none, &record), CX_NOTFOUND,
+	    "missing");
+	unit_assert_status(snapshot_each(snapshot, visit_any, NULL), CX_EFORMAT,
+	    "each");
+	snapshot_end(snapshot);
+	fixture_begin();
+	unit_assert_status(store_remove(fx.writer, &id), CX_EFORMAT, "remove");
+	unit_assert_status(store_commit(fx.writer, &fx.err), CX_EFORMAT, "commit");
+	ck_assert_ptr_nonnull(strstr(fx.err.text, "damaged"));
+	fixture_assert_owners("x@acme.example", "1/1 ");
+}
+END_TEST
+
+START_TEST(a_damaged_index_is_told_from_an_empty_one)
+{
+	struct address_owner owners[2];
+	struct snapshot *snapshot;
+	struct address address;
+	struct key key;
+	size_t count;
+
+	unit_assert_status(address_parse_typed(SPAN("x@acme.example"), &address), CX_OK,
+	    "address");
+	address_key(&address, &key);
+	damage(INDEX_ADDR, key_span(&key), SPAN("\377\1uuid"));
+	snapshot = fixture_snapshot();
+	unit_assert_status(snapshot_address_owners(snapshot, &key, owners, 2, &count),
+	    CX_EFORMAT, "owners");
+	snapshot_end(snapshot);
+}
+END_TEST
+
+START_TEST(a_damaged_head_gives_no_snapshot)
+{
+	struct snapshot *snapshot;
+
+	damage(DB_META, SPAN(META_HEAD), SPAN("\1"));
+	unit_assert_status(snapshot_begin(fx.store, &snapshot, &fx.err), CX_EFORMAT,
+	    "reader");
+	ck_assert_ptr_nonnull(strstr(fx.err.text, "damaged"));
+	unit_assert_status(store_begin(fx.writer, &fx.err), CX_EFORMAT, "writer");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("store");
@@ -622,6 +703,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, a_second_writer_is_refused);
 	tcase_add_test(tcase, what_was_written_is_there_after_a_restart);
 	tcase_add_test(tcase, a_snapshot_is_not_moved_by_later_commits);
+	tcase_add_test(tcase, a_damaged_record_is_told_from_a_missing_one);
+	tcase_add_test(tcase, a_damaged_index_is_told_from_an_empty_one);
+	tcase_add_test(tcase, a_damaged_head_gives_no_snapshot);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -234,6 +234,28 @@ START_TEST(readers_give_way_to_a_writer_in_the_same_process)
 }
 END_TEST
 
+START_TEST(a_writer_gives_up_on_a_reader_in_its_process_that_never_ends)
+{
+	struct snapshot *snapshot;
+	bool is_new;
+
+	swap(0);
+	store_writer_close(fx.writer);
+	fx.writer = NULL;
+	store_close(fx.store);
+	unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
+	    fx.err.text);
+	snapshot = fixture_snapshot();
+	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
+	    CX_ETEMP, "held");
+	ck_assert_uint_eq(snapshot_generation(snapshot), 2);
+	snapshot_end(snapshot);
+	fixture_open_writer();
+	swap(1);
+	snapshot_end(fixture_snapshot());
+}
+END_TEST
+
 START_TEST(many_snapshots_at_once_are_all_served)
 {
 	enum {
@@ -290,6 +312,8 @@ Suite *unit_suite(void)
 	    two_addresses_swapped_in_one_commit_are_never_seen_half_swapped);
 	tcase_add_test(tcase, readers_follow_published_files_without_a_gap);
 	tcase_add_test(tcase, readers_give_way_to_a_writer_in_the_same_process);
+	tcase_add_test(tcase,
+	    a_writer_gives_up_on_a_reader_in_its_process_that_never_ends);
 	tcase_add_test(tcase, many_snapshots_at_once_are_all_served);
 	tcase_add_test(tcase, more_snapshots_than_slots_are_unavailable_and_come_back);
 	suite_add_tcase(suite, tcase);
