@@ -31,16 +31,17 @@ coexistDomainType: authoritative
 class Follower:
     """
     One syncd over one directory section. `directory` is the body of that section; start()
-    returns when the daemon is ready, whatever became of the directory.
+    returns when the daemon is ready, whatever became of the directory. The program may also be
+    coexist-syncd-fast, whose times are short.
     """
 
-    def __init__(self, folder, directory, name="follower"):
+    def __init__(self, folder, directory, name="follower", program="coexist-syncd"):
         self.folder = f"{folder}/{name}"
         os.makedirs(f"{self.folder}/replica")
         self.conf = f"{self.folder}/coexist.conf"
         self.control = f"{self.folder}/control"
         self.write_conf(directory)
-        self.daemon = Daemon("coexist-syncd", self.conf, self.folder)
+        self.daemon = Daemon(program, self.conf, self.folder)
 
     def write_conf(self, directory):
         for name in ("secret", "ldap.secret"):

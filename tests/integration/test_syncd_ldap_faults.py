@@ -1,0 +1,178 @@
+"""
+What a directory does not say and coexist-syncd finds out: servers that hang, lose their memory of
+what was last, change their rules, or are several. coexist-syncd-fast does in moments what
+coexist-syncd does in minutes.
+"""
+
+import os
+import re
+import signal
+
+import pytest
+
+from support.follower import DOMAIN, PEOPLE, Follower, mailbox
+from support.slapd import Slapd
+from support.wait import free_port, run, wait_for
+
+
+def section(folder, *servers, extra=""):
+    first = servers[0]
+    return f"""uri = "{' '.join(s.uri for s in servers)}"
+  starttls = false
+  base = "{first.suffix}"
+  bind_dn = "{first.service_dn}"
+  bind_password_file = "{folder}/follower/ldap.secret"
+  {extra}"""
+
+
+def edit_conf(server, *edits):
+    path = f"{server.folder}/slapd.conf"
+    with open(path, encoding="utf-8") as conf:
+        text = conf.read()
+    for pattern, replacement in edits:
+        text, n = re.subn(pattern, replacement, text)
+        assert n > 0, pattern
+    with open(path, "w", encoding="utf-8") as conf:
+        conf.write(text)
+
+
+@pytest.fixture
+def server(folder):
+    slapd = Slapd(f"{folder}/slapd")
+    slapd.add(DOMAIN + mailbox("adam") + mailbox("eve"))
+    yield slapd
+    slapd.close()
+
+
+@pytest.fixture
+def follow(folder, server):
+    made = []
+
+    def make(*servers, extra="", has="adam@acme.example"):
+        follower = Follower(folder, section(folder, *(servers or [server]), extra=extra),
+                            program="coexist-syncd-fast")
+        made.append(follower)
+        follower.start()
+        follower.wait_has(has)
+        return follower
+
+    yield make
+    for follower in made:
+        follower.close()
+
+
+def test_notices_a_server_that_hangs(server, follow):
+    """Its sockets stay open: only the probe tells."""
+    syncd = follow()
+    os.kill(server.child.pid, signal.SIGSTOP)
+    try:
+        syncd.wait_log("the server does not answer")
+        assert syncd.has("adam@acme.example")
+    finally:
+        os.kill(server.child.pid, signal.SIGCONT)
+    server.add(mailbox("cain"))
+    syncd.wait_has("cain@acme.example")
+
+
+def test_a_server_that_forgot_what_was_last(folder, server, follow):
+    """Killed before a checkpoint, slapd is older than what it has sent (T10)."""
+    server.stop()
+    edit_conf(server, (r"(?m)^syncprov-checkpoint.*$", ""))
+    server.start()
+    syncd = follow()
+    server.add(mailbox("cain"))
+    syncd.wait_has("cain@acme.example")
+    server.kill()
+    server.start()
+    syncd.wait_log("the server is behind what we have seen")
+    syncd.wait_log("the server lost changes that we have seen; everything is read again")
+    server.delete(f"uid=eve,{PEOPLE}")
+    syncd.wait_has_not("eve@acme.example")
+    syncd.assert_like_new(folder)
+
+
+def test_a_full_refresh_comes_at_its_interval_and_finds_changed_rights(folder, server, follow):
+    """slapd says nothing when access rules hide an entry (T8)."""
+    syncd = follow(extra='full_interval = "1s"')
+    server.stop()
+    edit_conf(server, (r"(?m)^# Passwords\..*$", f'access to dn.exact="uid=eve,{PEOPLE}" by * none'
+                       '\n\\g<0>'))
+    server.start()
+    syncd.wait_has_not("eve@acme.example")
+    server.stop()
+    edit_conf(server, (r"(?m)^access to dn.exact=.uid=eve.*$", ""))
+    server.start()
+    syncd.wait_has("eve@acme.example")
+    syncd.assert_like_new(folder)
+
+
+def test_a_server_that_learns_to_persist_is_no_longer_polled(server, follow):
+    with open(f"{server.folder}/slapd.conf", encoding="utf-8") as conf:
+        whole = conf.read()
+    server.stop()
+    edit_conf(server, (r"(?m)^(overlay\s+syncprov|syncprov-.*)$", ""))
+    server.start()
+    syncd = follow(extra='poll_interval = "200ms"')
+    assert syncd.status()["directories"][0]["state"] == "poll"
+    server.stop()
+    with open(f"{server.folder}/slapd.conf", "w", encoding="utf-8") as conf:
+        conf.write(whole)
+    server.start()
+    wait_for(lambda: syncd.status()["directories"][0]["state"] == "persist",
+             lambda: f"persist\n{syncd.log()}")
+    server.add(mailbox("cain"))
+    syncd.wait_has("cain@acme.example")
+
+
+@pytest.fixture
+def pair(folder):
+    """Two slapds that replicate each other."""
+    servers = []
+    ports = [free_port(), free_port()]
+    for number, port in enumerate(ports, 1):
+        slapd = Slapd(f"{folder}/provider{number}", seed=False, extra=f"""
+syncrepl rid={number:03} provider=ldap://127.0.0.1:{ports[2 - number]} type=refreshAndPersist
+  retry="1 +" searchbase="dc=acme,dc=example" bindmethod=simple
+  binddn="cn=admin,dc=acme,dc=example" credentials="manager secret"
+multiprovider on
+""")
+        servers.append(slapd)
+        slapd.stop()
+        slapd.port, slapd.uri = port, f"ldap://127.0.0.1:{port}"
+        slapd.listeners[0] = f"{slapd.uri}/"
+        edit_conf(slapd, (r"(?m)^(pidfile.*)$", rf"\1\nserverID {number}"),
+                  (r"(?m)^(overlay\s+(unique|refint)|unique_uri.*|refint_attributes.*)$", ""))
+    for slapd in servers:
+        slapd.start()
+    yield servers
+    for slapd in servers:
+        slapd.close()
+
+
+def test_two_providers_lose_no_change_and_need_no_reload(folder, pair, follow):
+    """The cookie of one with a CSN for each serves at the other (T4, T5)."""
+    first, second = pair
+    run(["ldapadd", "-x", "-H", first.uri, "-D", first.root_dn, "-w", first.root_password],
+        stdin=f"dn: {first.suffix}\nobjectClass: dcObject\nobjectClass: organization\ndc: acme\no: Acme\n\n"
+        + "".join(f"dn: ou={name},{first.suffix}\nobjectClass: organizationalUnit\nou: {name}\n\n"
+                  for name in ("people", "services", "mail"))
+        + f"dn: {first.service_dn}\nobjectClass: applicationProcess\n"
+        f"objectClass: simpleSecurityObject\ncn: coexist\nuserPassword: {first.service_password}\n\n"
+        + DOMAIN + mailbox("adam"))
+    wait_for(lambda: second.search("(uid=adam)"), "replication")
+    syncd = follow(first, second)
+    both = {first: second, second: first}
+    at = first
+    for turn in range(6):
+        server = both[at] if turn % 2 else at
+        server.add(mailbox(f"turn{turn}"))
+        syncd.wait_has(f"turn{turn}@acme.example")
+        wait_for(lambda s=both[server], n=turn: s.search(f"(uid=turn{n})"), "replication")
+        at.stop()
+        both[at].add(mailbox(f"alone{turn}"))
+        syncd.wait_has(f"alone{turn}@acme.example")
+        at.start()
+        wait_for(lambda s=at, n=turn: s.search(f"(uid=alone{n})"), "replication")
+        at = both[at]
+    assert len(syncd.daemon.log_lines("full refresh finished")) == 1, syncd.log()
+    syncd.assert_like_new(folder)
