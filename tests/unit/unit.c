@@ -16,16 +16,6 @@ struct kept {
 
 static struct kept *kept_list;
 
-static char *keep(char *memory)
-{
-	struct kept *kept = malloc(sizeof(*kept));
-
-	ck_assert_ptr_nonnull(kept);
-	*kept = (struct kept){ kept_list, memory };
-	kept_list = kept;
-	return memory;
-}
-
 static void release_kept(void)
 {
 	while (kept_list != NULL) {
@@ -37,16 +27,17 @@ static void release_kept(void)
 	}
 }
 
-int main(void)
+static char *keep(char *memory)
 {
-	SRunner *runner = srunner_create(unit_suite());
-	int failed;
+	struct kept *kept = malloc(sizeof(*kept));
 
-	atexit(release_kept);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	ck_assert_ptr_nonnull(kept);
+	if (kept_list == NULL) {
+		atexit(release_kept);
+	}
+	*kept = (struct kept){ kept_list, memory };
+	kept_list = kept;
+	return memory;
 }
 
 char *unit_copy(const void *data, size_t len)

@@ -9,7 +9,7 @@
 
 /*
  * What unit tests share. A test program tests/unit/test_NAME.c defines unit_suite();
- * main() is in unit.c and runs it. Every char * returned is the caller's to free().
+ * main() is in unit_main.c and runs it. Every char * returned is the caller's to free().
  */
 Suite *unit_suite(void);
 
