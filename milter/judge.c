@@ -90,6 +90,13 @@ void judge_by_store(void *store, const struct judge_question *asked,
 		out->relay = RELAY_NOT_PERMITTED;
 		return;
 	}
+	if (address_is_smtp(asked->address) && asked->address->domain_len == 0) {
+		/* The MTA's own, whatever the directory says: postmaster above all. */
+		out->resolution = (struct resolution){ .verdict = VERDICT_FOREIGN,
+			.rule = RULE_FOREIGN };
+		out->relay = RELAY_NOT_PERMITTED;
+		return;
+	}
 	if (snapshot_begin(store, &snapshot, NULL) != CX_OK) {
 		resolution_unavailable(&out->resolution);
 		out->relay = RELAY_UNAVAILABLE;

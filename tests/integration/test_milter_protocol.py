@@ -321,6 +321,8 @@ def test_without_a_replica_every_recipient_waits(make_mill):
         client.mail()
         for recipient in "<bob@acme.example>", "<joe@outside.example>":
             assert client.rcpt(recipient).status == "451 4.3.0"
+        # That one is never the directory's.
+        assert client.rcpt("<postmaster>").code == "continue"
         # And the next one need not, once there is one.
         mill.load()
         wait_for(lambda: client.rcpt("<bob@acme.example>").code == "continue", "the replica")
