@@ -44,6 +44,23 @@ void report_refusal(const struct report_refusal *refusal)
 	write_line(&line);
 }
 
+void report_decision(struct span typed, const char *verdict, struct span object)
+{
+	struct buf line;
+
+	if (!log_is_enabled(LOG_LEVEL_DEBUG)) {
+		return;
+	}
+	buf_init(&line);
+	add_value(&line, "rcpt: to=<", dsn_strip_brackets(typed), ">");
+	buf_printf(&line, ", verdict=%s", verdict);
+	add_value(&line, ", object=\"", object, "\"");
+	if (!line.failed) {
+		log_debug("%s", line.data);
+	}
+	buf_release(&line);
+}
+
 static const char *action_text(uint8_t kind)
 {
 	switch ((enum delivery_kind)kind) {

@@ -26,6 +26,9 @@ struct report_refusal {
 };
 void report_refusal(const struct report_refusal *);
 
+/* At level debug: what the directory says of a recipient. */
+void report_decision(struct span typed, const char *verdict, struct span object);
+
 /* What became of each recipient that is not delivered to as the client named it. */
 void report_changes(const struct envelope *, struct span queue_id);
 

@@ -368,12 +368,15 @@ static struct answer decide(struct session *session, struct candidate *candidate
 	const struct reply *reply;
 
 	if (same) {
+		report_decision(candidate->entry.typed, "same", same->object);
 		return envelope_add_same(&session->envelope, &candidate->entry, same) ==
 			       CX_OK
 			   ? (struct answer){ .kind = ANSWER_CONTINUE }
 			   : answer_with(&temporary_failure);
 	}
 	judge(session, address, &candidate->judgement);
+	report_decision(candidate->entry.typed, verdict_text(resolution->verdict),
+	    resolution->object);
 	reply = refuse(session, candidate);
 	if (reply) {
 		return do_refuse(session, candidate, reply);

@@ -165,7 +165,10 @@ static struct policy_answer decide_recipient(struct facts *facts)
 	} else {
 		answer = refusal_of_resolution(&resolution);
 	}
-	return answer.reply != NULL ? answer : dunno;
+	answer = answer.reply != NULL ? answer : dunno;
+	answer.resolved = verdict_text(resolution.verdict);
+	answer.object = resolution.object;
+	return answer;
 }
 
 static enum context parse_context(struct span text)
@@ -199,6 +202,8 @@ static struct policy_answer decide_context(struct facts *facts, enum context con
 		answer = decide_recipient(facts);
 	}
 	if (relay.is_permitted && (answer.reply == NULL || answer.is_observed)) {
+		relay.resolved = answer.resolved;
+		relay.object = answer.object;
 		return relay;
 	}
 	return answer;
@@ -343,4 +348,15 @@ void policy_answer_log(const struct policy_answer *answer,
 	    answer->rule);
 	print_action(answer, out);
 	buf_add_char(out, '"');
+}
+
+void policy_answer_trace(const struct policy_answer *answer,
+    const struct policy_request *request, struct buf *out)
+{
+	if (answer->resolved == NULL) {
+		return;
+	}
+	add_value(out, "rcpt: to=<", request->recipient, ">");
+	buf_printf(out, ", verdict=%s", answer->resolved);
+	add_value(out, ", object=\"", answer->object, "\"");
 }

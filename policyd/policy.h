@@ -23,10 +23,16 @@ struct policy_answer {
 	const char
 	    *verdict; /* constants, for the log; "" where there is nothing to log */
 	const char *rule;
+	/*
+	 * What the directory says of the recipient, where that was asked, for the log at
+	 * level debug. `object` (its DN) is lent by the snapshot; NULL: not asked.
+	 */
+	const char *resolved;
+	struct span object;
 };
 
 /*
- * Always fills `out`, which holds constants only: it outlives the snapshot.
+ * Always fills `out`, which but for `object` holds constants only: it outlives the snapshot.
  * view->snapshot NULL: there is none to be had (unavailable).
  */
 void policy_decide(const struct view *, const struct policy_request *,
@@ -38,6 +44,9 @@ void policy_answer_print(const struct policy_answer *, struct buf *out);
 /* Whether the answer deserves a line of log, and that line. */
 bool policy_answer_is_logged(const struct policy_answer *);
 void policy_answer_log(const struct policy_answer *, const struct policy_request *,
+    struct buf *out);
+/* The recipient, its verdict and object; nothing where that was not asked. */
+void policy_answer_trace(const struct policy_answer *, const struct policy_request *,
     struct buf *out);
 
 #endif

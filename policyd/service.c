@@ -132,6 +132,11 @@ static bool answer_policy(void *context, struct span body, struct buf *out,
 	}
 	open_view(service, &view);
 	policy_decide(&view, &request, &service->workspace, &answer);
+	if (log_is_enabled(LOG_LEVEL_DEBUG) && answer.resolved != NULL) {
+		buf_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
+		policy_answer_trace(&answer, &request, &line);
+		log_debug("%s", line.data);
+	}
 	close_view(&view);
 	policy_answer_print(&answer, out);
 	if (policy_answer_is_logged(&answer) && log_is_enabled(LOG_LEVEL_INFO)) {
