@@ -7,200 +7,215 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Reads from `value` without a copy; NULL: no memory. ber_free(ber, 0) when done. */
-static BerElement *open_value(struct span value)
-{
-	BerElement *ber = ber_alloc_t(LBER_USE_DER);
-	struct berval bv = { value.len, (char *)(uintptr_t)value.ptr };
+/*
+ * BER as LDAP restricts it (RFC 4511, section 5.1): lengths are definite. By hand, because
+ * liblber writes NULs into what it reads, also one byte behind its end.
+ */
+#define TAG_SEQUENCE 0x30
+#define TAG_SET      0x31
+/* An element over 16 MB is none that we would have received. */
+#define LENGTH_BYTES_MAX 3
 
-	if (ber != NULL) {
-		ber_init2(ber, &bv, LBER_USE_DER);
+struct reader {
+	const uint8_t *at, *end;
+};
+
+static struct reader reader_of(struct span value)
+{
+	const uint8_t *start = (const uint8_t *)value.ptr;
+
+	return (struct reader){ start, value.len ? start + value.len : start };
+}
+
+static bool is_at_end(const struct reader *r)
+{
+	return r->at == r->end;
+}
+
+static bool is_next(const struct reader *r, ber_tag_t tag)
+{
+	return !is_at_end(r) && *r->at == tag;
+}
+
+/* The contents of the next element, if it is of this tag and lies within. */
+static bool take(struct reader *r, ber_tag_t tag, struct span *out)
+{
+	const uint8_t *at = r->at;
+	size_t len, bytes;
+
+	if (r->end - at < 2 || *at != tag) {
+		return false;
 	}
-	return ber;
+	len = at[1];
+	at += 2;
+	if (len > 0x7f) {
+		bytes = len & 0x7f;
+		if (bytes == 0 || bytes > LENGTH_BYTES_MAX ||
+		    (size_t)(r->end - at) < bytes) {
+			return false;
+		}
+		for (len = 0; bytes > 0; bytes--) {
+			len = len << 8 | *at++;
+		}
+	}
+	if ((size_t)(r->end - at) < len) {
+		return false;
+	}
+	*out = (struct span){ (const char *)at, len };
+	r->at = at + len;
+	return true;
 }
 
-/* The next element is of this tag. Nothing is taken. */
-static bool is_next(BerElement *ber, ber_tag_t tag)
+/* Goes into the one element that the value consists of. */
+static bool enter(struct reader *r, ber_tag_t tag)
 {
-	ber_len_t len;
+	struct span contents;
 
-	return ber_peek_tag(ber, &len) == tag;
-}
-
-static bool is_at_end(BerElement *ber)
-{
-	ber_len_t left = 0;
-
-	return ber_get_option(ber, LBER_OPT_BER_REMAINING_BYTES, &left) ==
-		   LBER_OPT_SUCCESS &&
-	       left == 0;
+	if (!take(r, tag, &contents) || !is_at_end(r)) {
+		return false;
+	}
+	*r = reader_of(contents);
+	return true;
 }
 
 /* OPTIONAL cookie. False: damaged. */
-static bool get_cookie(BerElement *ber, bool *has, struct span *out)
+static bool get_cookie(struct reader *r, bool *has, struct span *out)
 {
-	struct berval bv;
-
-	*has = false;
 	*out = (struct span){ NULL, 0 };
-	if (!is_next(ber, LBER_OCTETSTRING)) {
+	*has = is_next(r, LBER_OCTETSTRING);
+	return !*has || take(r, LBER_OCTETSTRING, out);
+}
+
+/* BOOLEAN with a DEFAULT. False: damaged. */
+static bool get_flag(struct reader *r, bool *flag)
+{
+	struct span value;
+
+	if (!is_next(r, LBER_BOOLEAN)) {
 		return true;
 	}
-	if (ber_scanf(ber, "m", &bv) == LBER_ERROR) {
+	if (!take(r, LBER_BOOLEAN, &value) || value.len != 1) {
 		return false;
 	}
-	*has = true;
-	*out = (struct span){ bv.bv_val, bv.bv_len };
+	*flag = value.ptr[0] != 0;
 	return true;
 }
 
-/* BOOLEAN with a DEFAULT. False: damaged. (TRUE is read as -1.) */
-static bool get_flag(BerElement *ber, bool *flag)
+static bool get_state(struct reader *r, enum sync_entry_state *out)
 {
-	ber_int_t number;
+	struct span value;
 
-	if (!is_next(ber, LBER_BOOLEAN)) {
-		return true;
-	}
-	if (ber_scanf(ber, "b", &number) == LBER_ERROR) {
+	if (!take(r, LBER_ENUMERATED, &value) || value.len != 1 ||
+	    (uint8_t)value.ptr[0] > SYNC_ENTRY_DELETE) {
 		return false;
 	}
-	*flag = number != 0;
+	*out = (enum sync_entry_state)value.ptr[0];
 	return true;
 }
 
-static bool state_get(BerElement *ber, struct sync_state *out)
+static bool get_uuid(struct reader *r, const uint8_t **out)
 {
-	ber_int_t state;
-	struct berval uuid;
+	struct span value;
 
-	if (ber_scanf(ber, "{em", &state, &uuid) == LBER_ERROR ||
-	    state < SYNC_ENTRY_PRESENT || state > SYNC_ENTRY_DELETE ||
-	    uuid.bv_len != SYNC_UUID_SIZE ||
-	    !get_cookie(ber, &out->has_cookie, &out->cookie)) {
+	if (!take(r, LBER_OCTETSTRING, &value) || value.len != SYNC_UUID_SIZE) {
 		return false;
 	}
-	out->state = (enum sync_entry_state)state;
-	memcpy(out->uuid, uuid.bv_val, SYNC_UUID_SIZE);
-	return is_at_end(ber);
+	*out = (const uint8_t *)value.ptr;
+	return true;
 }
 
 enum status sync_state_parse(struct span value, struct sync_state *out)
 {
-	BerElement *ber = open_value(value);
-	bool is_good;
+	struct reader r = reader_of(value);
+	const uint8_t *uuid;
 
-	if (ber == NULL) {
-		return CX_ENOMEM;
+	if (!enter(&r, TAG_SEQUENCE) || !get_state(&r, &out->state) ||
+	    !get_uuid(&r, &uuid) || !get_cookie(&r, &out->has_cookie, &out->cookie) ||
+	    !is_at_end(&r)) {
+		return CX_EINVAL;
 	}
-	is_good = state_get(ber, out);
-	ber_free(ber, 0);
-	return is_good ? CX_OK : CX_EINVAL;
+	memcpy(out->uuid, uuid, SYNC_UUID_SIZE);
+	return CX_OK;
 }
 
 /* The body of a refreshDelete, a refreshPresent. */
-static bool info_get_refresh(BerElement *ber, struct sync_info *out)
+static bool get_refresh(struct reader *r, enum sync_info_kind kind,
+    struct sync_info *out)
 {
+	out->kind = kind;
 	out->is_done = true;
-	return ber_scanf(ber, "{") != LBER_ERROR &&
-	       get_cookie(ber, &out->has_cookie, &out->cookie) &&
-	       get_flag(ber, &out->is_done) && is_at_end(ber);
+	return get_cookie(r, &out->has_cookie, &out->cookie) &&
+	       get_flag(r, &out->is_done) && is_at_end(r);
 }
 
 static bool uuids_are_good(struct span uuids)
 {
-	while (uuids.len > 0) {
-		if (uuids.len < 2 + SYNC_UUID_SIZE ||
-		    uuids.ptr[0] != LBER_OCTETSTRING ||
-		    uuids.ptr[1] != SYNC_UUID_SIZE) {
+	struct reader r = reader_of(uuids);
+	const uint8_t *uuid;
+
+	while (!is_at_end(&r)) {
+		if (!get_uuid(&r, &uuid)) {
 			return false;
 		}
-		uuids.ptr += 2 + SYNC_UUID_SIZE;
-		uuids.len -= 2 + SYNC_UUID_SIZE;
 	}
 	return true;
 }
 
-static bool info_get_set(BerElement *ber, struct sync_info *out)
+static bool get_set(struct reader *r, struct sync_info *out)
 {
-	struct berval set;
-
-	if (ber_scanf(ber, "{") == LBER_ERROR ||
-	    !get_cookie(ber, &out->has_cookie, &out->cookie) ||
-	    !get_flag(ber, &out->are_deleted) || !is_next(ber, LBER_SET) ||
-	    ber_skip_element(ber, &set) == LBER_ERROR || !is_at_end(ber)) {
-		return false;
-	}
-	out->uuids = (struct span){ set.bv_val, set.bv_len };
-	return uuids_are_good(out->uuids);
+	out->kind = SYNC_INFO_ID_SET;
+	return get_cookie(r, &out->has_cookie, &out->cookie) &&
+	       get_flag(r, &out->are_deleted) && take(r, TAG_SET, &out->uuids) &&
+	       is_at_end(r) && uuids_are_good(out->uuids);
 }
 
-static bool info_get(BerElement *ber, struct sync_info *out)
+static bool get_info(struct reader *r, struct sync_info *out)
 {
-	struct berval bv;
-	ber_len_t len;
-
-	switch (ber_peek_tag(ber, &len)) {
-	case LDAP_TAG_SYNC_NEW_COOKIE:
+	if (is_next(r, LDAP_TAG_SYNC_NEW_COOKIE)) {
 		out->kind = SYNC_INFO_NEW_COOKIE;
 		out->has_cookie = true;
-		if (ber_scanf(ber, "m", &bv) == LBER_ERROR) {
-			return false;
-		}
-		out->cookie = (struct span){ bv.bv_val, bv.bv_len };
-		return is_at_end(ber);
-	case LDAP_TAG_SYNC_REFRESH_DELETE:
-		out->kind = SYNC_INFO_REFRESH_DELETE;
-		return info_get_refresh(ber, out);
-	case LDAP_TAG_SYNC_REFRESH_PRESENT:
-		out->kind = SYNC_INFO_REFRESH_PRESENT;
-		return info_get_refresh(ber, out);
-	case LDAP_TAG_SYNC_ID_SET:
-		out->kind = SYNC_INFO_ID_SET;
-		return info_get_set(ber, out);
-	default: return false;
+		return take(r, LDAP_TAG_SYNC_NEW_COOKIE, &out->cookie) && is_at_end(r);
 	}
+	if (is_next(r, LDAP_TAG_SYNC_REFRESH_DELETE)) {
+		return enter(r, LDAP_TAG_SYNC_REFRESH_DELETE) &&
+		       get_refresh(r, SYNC_INFO_REFRESH_DELETE, out);
+	}
+	if (is_next(r, LDAP_TAG_SYNC_REFRESH_PRESENT)) {
+		return enter(r, LDAP_TAG_SYNC_REFRESH_PRESENT) &&
+		       get_refresh(r, SYNC_INFO_REFRESH_PRESENT, out);
+	}
+	return enter(r, LDAP_TAG_SYNC_ID_SET) && get_set(r, out);
 }
 
 enum status sync_info_parse(struct span value, struct sync_info *out)
 {
-	BerElement *ber = open_value(value);
-	bool is_good;
+	struct reader r = reader_of(value);
 
-	if (ber == NULL) {
-		return CX_ENOMEM;
-	}
 	memset(out, 0, sizeof(*out));
-	is_good = info_get(ber, out);
-	ber_free(ber, 0);
-	return is_good ? CX_OK : CX_EINVAL;
+	return get_info(&r, out) ? CX_OK : CX_EINVAL;
 }
 
 bool sync_info_next(struct sync_info *info, const uint8_t **uuid)
 {
-	if (info->uuids.len < 2 + SYNC_UUID_SIZE) {
+	struct reader r = reader_of(info->uuids);
+
+	if (!get_uuid(&r, uuid)) {
 		return false;
 	}
-	*uuid = (const uint8_t *)info->uuids.ptr + 2;
-	info->uuids.ptr += 2 + SYNC_UUID_SIZE;
-	info->uuids.len -= 2 + SYNC_UUID_SIZE;
+	info->uuids = (struct span){ (const char *)r.at, (size_t)(r.end - r.at) };
 	return true;
 }
 
 enum status sync_done_parse(struct span value, struct sync_done *out)
 {
-	BerElement *ber = open_value(value);
-	bool is_good;
+	struct reader r = reader_of(value);
 
-	if (ber == NULL) {
-		return CX_ENOMEM;
-	}
 	out->is_delete_phase = false;
-	is_good = ber_scanf(ber, "{") != LBER_ERROR &&
-		  get_cookie(ber, &out->has_cookie, &out->cookie) &&
-		  get_flag(ber, &out->is_delete_phase) && is_at_end(ber);
-	ber_free(ber, 0);
-	return is_good ? CX_OK : CX_EINVAL;
+	return enter(&r, TAG_SEQUENCE) &&
+		       get_cookie(&r, &out->has_cookie, &out->cookie) &&
+		       get_flag(&r, &out->is_delete_phase) && is_at_end(&r)
+		   ? CX_OK
+		   : CX_EINVAL;
 }
 
 enum status sync_request_print(struct span cookie, struct buf *out)

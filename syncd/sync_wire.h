@@ -10,7 +10,7 @@
 /*
  * The values of the controls and of the intermediate response of RFC 4533, from and to BER.
  * Pure. What is read lends spans into the value given and is as long-lived as that.
- * Reading: CX_OK; CX_EINVAL: not such a value; CX_ENOMEM.
+ * Reading: CX_OK; CX_EINVAL: not such a value.
  */
 #define SYNC_UUID_SIZE 16
 
