@@ -13,10 +13,14 @@
 #include "daemon/log.h"
 #include "syncd/status.h"
 
+/* Answers that wait for a client to read them. */
+#define OUTPUT_MAX 65536
+
 struct client {
 	struct control *control;
 	struct client *next, **link; /* in control->clients */
 	struct bufferevent *stream;
+	bool has_ended; /* it sends no more */
 	bool is_ending; /* what was written goes out, then it is closed */
 };
 
@@ -161,6 +165,12 @@ static void client_end(struct client *client)
 	}
 }
 
+/* Who does not read its answers gets no more of them. */
+static bool is_congested(const struct client *client)
+{
+	return evbuffer_get_length(bufferevent_get_output(client->stream)) > OUTPUT_MAX;
+}
+
 static void on_read(struct bufferevent *stream, void *context)
 {
 	struct evbuffer *input = bufferevent_get_input(stream);
@@ -168,7 +178,8 @@ static void on_read(struct bufferevent *stream, void *context)
 	size_t len;
 	char *line;
 
-	while ((line = evbuffer_readln(input, &len, EVBUFFER_EOL_LF)) != NULL) {
+	while (!is_congested(client) &&
+	       (line = evbuffer_readln(input, &len, EVBUFFER_EOL_LF)) != NULL) {
 		bool is_long = len > CONTROL_LINE_MAX;
 
 		if (is_long) {
@@ -182,8 +193,13 @@ static void on_read(struct bufferevent *stream, void *context)
 			return;
 		}
 	}
+	if (is_congested(client)) {
+		return;
+	}
 	if (evbuffer_get_length(input) > CONTROL_LINE_MAX) {
 		answer_error(client, "the line is too long", NULL);
+		client_end(client);
+	} else if (client->has_ended) {
 		client_end(client);
 	}
 }
@@ -192,9 +208,11 @@ static void on_written(struct bufferevent *stream, void *context)
 {
 	struct client *client = context;
 
-	(void)stream;
 	if (client->is_ending) {
 		client_free(client);
+	} else if (client->has_ended ||
+		   evbuffer_get_length(bufferevent_get_input(stream))) {
+		on_read(stream, client); /* what waited for the answers to go out */
 	}
 }
 
@@ -202,9 +220,9 @@ static void on_event(struct bufferevent *stream, short what, void *context)
 {
 	struct client *client = context;
 
-	(void)stream;
 	if ((what & BEV_EVENT_EOF) && !client->is_ending) {
-		client_end(client); /* it may still read */
+		client->has_ended = true; /* it may still read, and lines may be left */
+		on_read(stream, client);
 	} else {
 		client_free(client);
 	}
