@@ -174,17 +174,18 @@ static bool flush(struct connection *c)
  * Everything is said. What the client still sends is read and dropped for a while:
  * closing over unread bytes would take the answers back that it has not read yet.
  */
-static void linger(struct connection *c)
+static bool linger(struct connection *c)
 {
 	if (c->all->is_finishing || shutdown(c->fd, SHUT_WR) != 0 || !watch(c, false)) {
 		close_connection(c);
-		return;
+		return false;
 	}
 	enter(c, PHASE_LINGER);
+	return true;
 }
 
-/* After the session has made answers: sends them and sees what comes next. */
-static void proceed(struct connection *c, bool has_eof)
+/* After the session has made answers: sends them and sees what comes next. False: closed. */
+static bool proceed(struct connection *c, bool has_eof)
 {
 	bool has_answered = c->all->out.len > 0;
 	enum session_state state = c->session.state;
@@ -192,15 +193,15 @@ static void proceed(struct connection *c, bool has_eof)
 	for (;;) {
 		if (!flush(c)) {
 			close_connection(c);
-			return;
+			return false;
 		}
 		if (c->pending != NULL) {
 			if (!watch(c, true)) {
 				close_connection(c);
-				return;
+				return false;
 			}
 			enter(c, PHASE_BLOCKED);
-			return;
+			return true;
 		}
 		if (state != SESSION_FULL) {
 			break;
@@ -208,35 +209,41 @@ static void proceed(struct connection *c, bool has_eof)
 		state = session_resume(&c->session, c->all->service, &c->all->out);
 	}
 	if (state == SESSION_ENDED && !has_eof) {
-		linger(c);
-	} else if (state == SESSION_ENDED ||
-		   (state == SESSION_IDLE && c->all->is_finishing) ||
-		   !watch(c, false)) {
+		return linger(c);
+	}
+	if (state == SESSION_ENDED || (state == SESSION_IDLE && c->all->is_finishing) ||
+	    !watch(c, false)) {
 		close_connection(c);
-	} else if (state == SESSION_IDLE) {
+		return false;
+	}
+	if (state == SESSION_IDLE) {
 		enter(c, PHASE_IDLE);
 	} else if (c->phase != PHASE_PARTIAL || has_answered) {
 		enter(c, PHASE_PARTIAL);
 	}
+	return true;
 }
 
-/* False: nothing there to read, or the connection is no more. */
-static bool read_once(struct connection *c)
+enum progress {
+	PROGRESS_CLOSED,
+	PROGRESS_NONE, /* nothing there to read */
+	PROGRESS_MORE, /* there may be more */
+};
+
+static enum progress read_once(struct connection *c)
 {
 	struct connections *all = c->all;
 	ssize_t got = recv(c->fd, all->input, sizeof(all->input), 0);
 
-	if (got < 0) {
-		if (errno != EAGAIN && errno != EINTR) {
-			close_connection(c);
-		}
-		return false;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return PROGRESS_NONE;
+	}
+	if (got < 0 || (got == 0 && c->phase == PHASE_LINGER)) {
+		close_connection(c);
+		return PROGRESS_CLOSED;
 	}
 	if (c->phase == PHASE_LINGER) {
-		if (got == 0) {
-			close_connection(c);
-		}
-		return false;
+		return PROGRESS_NONE;
 	}
 	if (got == 0) {
 		(void)session_eof(&c->session, all->service);
@@ -244,8 +251,10 @@ static bool read_once(struct connection *c)
 		(void)session_input(&c->session,
 		    (struct span){ all->input, (size_t)got }, all->service, &all->out);
 	}
-	proceed(c, got == 0);
-	return got > 0;
+	if (!proceed(c, got == 0)) {
+		return PROGRESS_CLOSED;
+	}
+	return PROGRESS_MORE;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *argument)
@@ -273,7 +282,7 @@ static void on_writable(evutil_socket_t fd, short what, void *argument)
 	}
 	free(c->pending);
 	c->pending = NULL;
-	proceed(c, false);
+	(void)proceed(c, false);
 }
 
 void connections_adopt(struct connections *all, int fd)
@@ -330,21 +339,17 @@ bool connections_evict(struct connections *all, int64_t now_ms)
 	return true;
 }
 
-/* What has arrived is answered; `c` may be gone then, which the count tells. */
+/* What has arrived is answered. */
 static void finish_one(struct connection *c)
 {
-	struct connections *all = c->all;
-	size_t before = all->count;
-	bool is_more = true;
+	enum progress progress = PROGRESS_MORE;
 
 	c->is_finished = true;
-	for (int i = 0; is_more && i < FINISH_READS && c->phase != PHASE_BLOCKED; i++) {
-		is_more = read_once(c);
-		if (all->count < before) {
-			return;
-		}
+	for (int i = 0; i < FINISH_READS && progress == PROGRESS_MORE; i++) {
+		progress = c->phase == PHASE_BLOCKED ? PROGRESS_NONE : read_once(c);
 	}
-	if (c->phase == PHASE_IDLE || c->phase == PHASE_LINGER) {
+	if (progress != PROGRESS_CLOSED &&
+	    (c->phase == PHASE_IDLE || c->phase == PHASE_LINGER)) {
 		close_connection(c);
 	}
 }

@@ -17,6 +17,9 @@
 
 #define TICK_MS 1000
 
+/* One part in this many of all connections is for the map service alone. */
+#define MAP_SHARE 8
+
 /* Lines of log about failing accepts in LOG_LIMIT_WINDOW_MS. */
 #define ACCEPT_LOG_BURST 1
 
@@ -88,11 +91,18 @@ static void say_no_room(struct worker *w, const char *why)
 	}
 }
 
+/* The map service keeps a part to itself, so that no crowd at RCPT takes it all. */
+static size_t quota_of(const struct worker *w)
+{
+	return w->kind == WORKER_MAP ? w->quota->max
+				     : w->quota->max - w->quota->max / MAP_SHARE;
+}
+
 /* Room for one more: an old idle one goes if need be; it will be made again when wanted. */
 static bool make_room(struct worker *w)
 {
 	count_connections(w);
-	if (atomic_load(&w->quota->open) < w->quota->max) {
+	if (atomic_load(&w->quota->open) < quota_of(w)) {
 		return true;
 	}
 	if (connections_evict(w->connections, service_clock_ms())) {
@@ -270,7 +280,7 @@ static void *run(void *argument)
 static enum status add_events(struct worker *w)
 {
 	const struct timeval tick = { .tv_sec = TICK_MS / 1000,
-		.tv_usec = TICK_MS % 1000 * 1000 };
+		.tv_usec = (suseconds_t)(TICK_MS % 1000) * 1000 };
 
 	w->wake_event =
 	    event_new(w->base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);

@@ -405,6 +405,29 @@ def test_waits_for_descriptors_and_goes_on(folder):
         daemon.close()
 
 
+def test_idle_connections_make_room_for_new_ones(folder):
+    """
+    64 of 192 descriptors are for other things, 16 for the map service alone; with the rest
+    taken the one that has been idle the longest is closed, after 10 s.
+    """
+    daemon = Policyd(folder, files_at_start=192)
+    daemon.start()
+    idle = [connect(daemon.policy["unix"]) for _ in range(150)]
+    try:
+        wait_for(lambda: daemon.log_lines("more connections: the limit on open files"),
+                 "the limit")
+        with MapClient(daemon.map["unix"]) as client:
+            start = time.monotonic()
+            assert client.ask("transport", "*") == "NOTFOUND "
+            assert time.monotonic() - start < 5
+        with PolicyClient(daemon.policy["unix"]) as late:
+            assert ask_recipient(late).startswith(UNAVAILABLE)
+    finally:
+        for sock in idle:
+            sock.close()
+        daemon.close()
+
+
 def test_closes_one_that_stays_in_the_middle_of_a_request(policyd, dawdler):
     """The last test: it began before the first one. The idle connection is still there."""
     partial, idle, began = dawdler

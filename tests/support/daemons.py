@@ -32,6 +32,7 @@ class Daemon:
         self.conf = conf
         self.folder = str(folder)
         self.arguments = list(arguments)
+        self.prefix = []  # a command that runs another: prlimit, faketime
         self.log = f"{self.folder}/{name}.log"
         self.child = None
 
@@ -49,7 +50,7 @@ class Daemon:
                    "UBSAN_OPTIONS": "print_stacktrace=1",
                    "TSAN_OPTIONS": "halt_on_error=0"}
             env.pop("JOURNAL_STREAM", None)
-            self.child = Child([program(self.name), "-f", "-c", self.conf, *self.arguments],
+            self.child = Child([*self.prefix, program(self.name), "-f", "-c", self.conf, *self.arguments],
                                self.log, env=env)
             if wait:
                 wait_for(lambda: self._is_ready(ready), lambda: f"{self.name} to be ready:\n"

@@ -119,12 +119,14 @@ class Policyd(Daemon):
     """
     A policy daemon in a folder of its own, on a unix and a TCP socket for each service.
     There is no replica but for what somebody puts into `replica`. `files`: a limit on open
-    files that it learns of when it is reached.
+    files that it learns of when it is reached; `files_at_start`: one that it knows.
     """
 
-    def __init__(self, folder, files=None):
+    def __init__(self, folder, files=None, files_at_start=None):
         super().__init__("coexist-policyd", f"{folder}/coexist.conf", folder)
         self.files = files
+        if files_at_start:
+            self.prefix = ["prlimit", f"--nofile={files_at_start}"]
         self.replica = f"{folder}/replica"
         self.ldif = f"{folder}/directory.ldif"
         self.policy = {"unix": f"unix:{folder}/policy",
