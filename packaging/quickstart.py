@@ -197,14 +197,21 @@ def how_to_talk(site, folder):
     else:
         lines += [f"  directory    {site.ldif_path}"]
     lines += [
-        f"  mail log     {site.postfix.log}",
+        f"  mail log     {site.postfix.log_path}",
         f"  daemons      {site.folder}/coexist-*.log",
         f"Stop it with: kill $(cat {folder}/kept)",
     ]
     return "\n".join(lines)
 
 
+def ignore_signals():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def stop(signum, frame):
+    """Once: Ctrl-C reaches the shell that started us too, and that says SIGTERM."""
+    ignore_signals()
     raise KeyboardInterrupt
 
 
@@ -234,8 +241,7 @@ def main():
         print("\nstopping", flush=True)
         return 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ignore_signals()
         if site:
             site.close()
         if os.path.exists(f"{options.folder}/kept"):

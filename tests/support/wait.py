@@ -56,6 +56,10 @@ def can_connect(address, port):
         return False
 
 
+# Whatever becomes of us, our children do not outlive us.
+TIED = ("setpriv", "--pdeathsig", "KILL")
+
+
 class Child:
     """A process of ours, with its output in a file."""
 
@@ -65,7 +69,7 @@ class Child:
         self.told = False
         with open(log, "ab") as out:
             self.process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [*TIED, *self.argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 env=env, cwd=cwd, start_new_session=True)
 
     @property
