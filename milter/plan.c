@@ -244,10 +244,20 @@ static enum status delete_bare(struct maker *maker, struct span typed)
 {
 	struct span bare = local_part(typed);
 
-	if (keytab_find(&maker->kept_local_parts, bare) != KEYTAB_NONE) {
+	/* With an "@" of its own, quoted, it would be taken for a whole address. */
+	if ((bare.len && memchr(bare.ptr, '@', bare.len)) ||
+	    keytab_find(&maker->kept_local_parts, bare) != KEYTAB_NONE) {
 		return CX_OK;
 	}
 	return delete_spelling(maker, bare);
+}
+
+static enum status keep_local_part(struct maker *maker, struct span bare)
+{
+	if (keytab_find(&maker->kept_local_parts, bare) != KEYTAB_NONE) {
+		return CX_OK;
+	}
+	return keytab_add(&maker->kept_local_parts, bare, 0);
 }
 
 static enum status collect_kept_local_parts(struct maker *maker)
@@ -257,11 +267,17 @@ static enum status collect_kept_local_parts(struct maker *maker)
 
 	for (size_t i = 0; status == CX_OK && i < envelope->recipient_count; i++) {
 		const struct envelope_recipient *recipient = &envelope->recipients[i];
-		struct span bare = local_part(recipient->typed);
 
-		if (maker->fates[recipient->address].survives &&
-		    keytab_find(&maker->kept_local_parts, bare) == KEYTAB_NONE) {
-			status = keytab_add(&maker->kept_local_parts, bare, 0);
+		if (maker->fates[recipient->address].survives) {
+			status = keep_local_part(maker, local_part(recipient->typed));
+		}
+	}
+	/* The MTA's own postmaster is added without a domain. */
+	for (size_t i = 0; status == CX_OK && i < envelope->address_count; i++) {
+		struct span text = envelope->addresses[i].text;
+
+		if (maker->fates[i].winner != NOBODY && local_part(text).len == text.len) {
+			status = keep_local_part(maker, text);
 		}
 	}
 	return status;

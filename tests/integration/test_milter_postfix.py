@@ -7,7 +7,9 @@ import itertools
 
 import pytest
 
-from support.ledger import At
+from support.ledger import At, Refused
+from support.othermilter import OtherMilter
+from support.postfix import coexist_settings
 from support.wait import wait_for
 
 
@@ -233,3 +235,28 @@ def test_a_milter_that_dies_in_mid_session_loses_nothing(site):
     with site.connect() as client:
         ledger.send(client, "s@outside.example", {"adam@acme.example": POP})
     ledger.balance()
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_another_milter_that_refuses_or_changes_recipients_loses_nothing(make_site, place):
+    """Behind ours: we have seen the recipient that it refuses, and must not count on it."""
+    other = OtherMilter(refused={"a@pop.acme.example": "550 5.7.1 not you"},
+                        deleted=["<carol@acme.example>"], added=["<more@outside.example>"])
+    ours = coexist_settings()["smtpd_milters"]
+    milters = [other.setting, ours] if place == "before" else [ours, other.setting]
+    more = At("outside", "more@outside.example")
+    refused = Refused("550 5.7.1")
+    try:
+        site = make_site(source="ldif", sinks=("pop",), ldif=directory,
+                         settings={"smtpd_milters": ", ".join(milters)})
+        ledger = site.ledger()
+        with site.connect() as client:
+            for fates in (
+                    {"adam@acme.example": POP + more, "a@pop.acme.example": refused},
+                    {"a@pop.acme.example": refused, "adam@acme.example": POP + more},
+                    {"eve@acme.example": EVE + POP + more, "a@pop.acme.example": refused},
+                    {"carol@acme.example": more, "adam@acme.example": POP + more}):
+                ledger.send(client, "s@outside.example", fates)
+        ledger.balance()
+    finally:
+        other.close()
