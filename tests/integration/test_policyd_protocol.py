@@ -387,9 +387,9 @@ def test_sigterm_answers_what_has_arrived_and_exits_0(own_policyd):
 def test_waits_for_descriptors_and_goes_on(folder):
     """With all connections taken by idle clients the next waits until one is closed."""
     daemon = Policyd(folder, files=128)
-    daemon.start()
     idle = []
     try:
+        daemon.start()
         with PolicyClient(daemon.policy["unix"]) as client:
             for _ in range(200):
                 idle.append(connect(daemon.policy["unix"]))
@@ -411,9 +411,10 @@ def test_idle_connections_make_room_for_new_ones(folder):
     taken the one that has been idle the longest is closed, after 10 s.
     """
     daemon = Policyd(folder, files_at_start=192)
-    daemon.start()
-    idle = [connect(daemon.policy["unix"]) for _ in range(150)]
+    idle = []
     try:
+        daemon.start()
+        idle += [connect(daemon.policy["unix"]) for _ in range(150)]
         wait_for(lambda: daemon.log_lines("more connections: the limit on open files"),
                  "the limit")
         with MapClient(daemon.map["unix"]) as client:

@@ -94,8 +94,10 @@ class Pair:
                  lambda: f"{domain} to be {reply}:\n{self.syncd.log_text()[-3000:]}")
 
     def close(self):
-        self.policyd.close()
-        self.syncd.close()
+        try:
+            self.policyd.close()
+        finally:
+            self.syncd.close()
 
 
 @pytest.fixture(name="pair")
