@@ -9,23 +9,23 @@ static void send_page(struct ldap_source *ls)
 	    ls->filter, ls->attributes);
 
 	if (rc == LDAP_FILTER_ERROR) {
-		ldap_failed(ls, "the filter is wrong");
+		lsrc_failed(ls, "the filter is wrong");
 	} else if (rc != LDAP_SUCCESS) {
-		ldap_lost(ls, ldap_err2string(rc));
+		lsrc_lost(ls, ldap_err2string(rc));
 	} else {
-		ldap_timer_start(ls, TIMER_SILENCE, sync_times.silence);
+		lsrc_timer_start(ls, TIMER_SILENCE, sync_times.silence);
 	}
 }
 
-void ldap_poll_begin(struct ldap_source *ls)
+void lsrc_poll_begin(struct ldap_source *ls)
 {
 	poll_reset(&ls->poll);
-	ls->poll.started_ms = ldap_now_ms();
+	ls->poll.started_ms = lsrc_now_ms();
 	ls->source->state = "poll";
 	send_page(ls);
 }
 
-void ldap_poll_end(struct ldap_source *ls)
+void lsrc_poll_end(struct ldap_source *ls)
 {
 	poll_reset(&ls->poll);
 }
@@ -33,12 +33,12 @@ void ldap_poll_end(struct ldap_source *ls)
 static void on_done(struct ldap_source *ls)
 {
 	struct poll *p = &ls->poll;
-	int64_t took = ldap_now_ms() - p->started_ms;
+	int64_t took = lsrc_now_ms() - p->started_ms;
 	size_t entries = p->entries;
 	struct uuid_set known;
 	enum status status;
 
-	ldap_timer_stop(ls, TIMER_SILENCE);
+	lsrc_timer_stop(ls, TIMER_SILENCE);
 	uuid_set_init(&known);
 	status = follow_known(ls->source, &known);
 	if (status == CX_OK) {
@@ -49,7 +49,7 @@ static void on_done(struct ldap_source *ls)
 		status = source_deliver(ls->source, &p->batch);
 	}
 	if (status != CX_OK) {
-		ldap_failed(ls, status_text(status));
+		lsrc_failed(ls, status_text(status));
 		return;
 	}
 	log_debug("directory=%s pass finished with %zu entries in %lld.%03lld s",
@@ -59,10 +59,10 @@ static void on_done(struct ldap_source *ls)
 	ls->failures = 0;
 	ls->tried = 0;
 	poll_reset(p);
-	ldap_timer_start(ls, TIMER_POLL, ls->source->conf->poll_interval_ms);
+	lsrc_timer_start(ls, TIMER_POLL, ls->source->conf->poll_interval_ms);
 }
 
-void ldap_poll_message(struct ldap_source *ls, LDAPMessage *message)
+void lsrc_poll_message(struct ldap_source *ls, LDAPMessage *message)
 {
 	struct poll *p = &ls->poll;
 	struct buf text;
@@ -75,9 +75,10 @@ void ldap_poll_message(struct ldap_source *ls, LDAPMessage *message)
 	case POLL_BROKEN: break;
 	}
 	buf_init(&text);
-	buf_printf(&text, "the pass ended with result %d, %s, %s after %zu entries; "
-			  "nothing was changed",
+	buf_printf(&text,
+	    "the pass ended with result %d, %s, %s after %zu entries; "
+	    "nothing was changed",
 	    p->result, ldap_err2string(p->result), p->text, p->entries);
-	ldap_failed(ls, text.data ? text.data : status_text(CX_ENOMEM));
+	lsrc_failed(ls, text.data ? text.data : status_text(CX_ENOMEM));
 	buf_release(&text);
 }

@@ -14,7 +14,7 @@
  * of our cookie has changes that it did not send (ldap-sync.md 5.4).
  */
 
-void ldap_probe_begin(struct ldap_source *ls)
+void lsrc_probe_begin(struct ldap_source *ls)
 {
 	static char naming[] = "namingContexts";
 	char *attributes[] = { naming, NULL };
@@ -22,15 +22,15 @@ void ldap_probe_begin(struct ldap_source *ls)
 	ls->is_probe_late = false;
 	buf_clear(&ls->ahead_csns);
 	if (ls->suffix == NULL) {
-		ldap_search(ls, "", LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+		lsrc_search(ls, "", LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
 		    NULL, &ls->root_msgid);
 	}
 	if (ls->ld != NULL) {
-		ldap_timer_start(ls, TIMER_PROBE, sync_times.probe);
+		lsrc_timer_start(ls, TIMER_PROBE, sync_times.probe);
 	}
 }
 
-void ldap_probe_end(struct ldap_source *ls)
+void lsrc_probe_end(struct ldap_source *ls)
 {
 	ls->root_msgid = ls->probe_msgid = -1;
 	free(ls->suffix);
@@ -67,7 +67,7 @@ static void consider_suffix(struct ldap_source *ls, const char *base, struct spa
 	free(text);
 }
 
-void ldap_root_message(struct ldap_source *ls, LDAPMessage *message)
+void lsrc_root_message(struct ldap_source *ls, LDAPMessage *message)
 {
 	const struct attribute *contexts;
 	char *base = NULL;
@@ -90,27 +90,27 @@ void ldap_root_message(struct ldap_source *ls, LDAPMessage *message)
 	ldap_memfree(base);
 }
 
-void ldap_on_probe_timer(struct ldap_source *ls)
+void lsrc_on_probe_timer(struct ldap_source *ls)
 {
 	static char csn[] = "contextCSN";
 	char *attributes[] = { csn, NULL };
 
 	if (ls->probe_msgid >= 0) {
 		if (ls->is_probe_late) {
-			ldap_lost(ls, "the server does not answer");
+			lsrc_lost(ls, "the server does not answer");
 			return;
 		}
 		ls->is_probe_late = true;
 	} else {
 		ls->is_probe_late = false;
 		buf_clear(&ls->probe_csns);
-		if (!ldap_search(ls, ls->suffix ? ls->suffix : ls->source->conf->base,
+		if (!lsrc_search(ls, ls->suffix ? ls->suffix : ls->source->conf->base,
 			LDAP_SCOPE_BASE, "(objectClass=*)", attributes, NULL,
 			&ls->probe_msgid)) {
 			return;
 		}
 	}
-	ldap_timer_start(ls, TIMER_PROBE, sync_times.probe);
+	lsrc_timer_start(ls, TIMER_PROBE, sync_times.probe);
 }
 
 /* What the server had one probe ago should be with us by now. */
@@ -121,7 +121,7 @@ static void compare(struct ldap_source *ls)
 	if (ls->ahead_csns.len > 0 &&
 	    !cookie_covers_all(ours, buf_span(&ls->ahead_csns)) &&
 	    cookie_kind(ours) == COOKIE_CSN) {
-		ldap_refresh_forced(ls, "the server has changes that it did not send");
+		lsrc_refresh_forced(ls, "the server has changes that it did not send");
 	}
 	buf_clear(&ls->ahead_csns);
 	if (ls->probe_csns.len > 0 &&
@@ -133,11 +133,11 @@ static void compare(struct ldap_source *ls)
 static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 {
 	char text[256];
-	int result = ldap_result_of(ls, message, text);
+	int result = lsrc_result_of(ls, message, text);
 
 	ls->probe_msgid = -1;
 	if (result == LDAP_SUCCESS) {
-		if (ldap_is_persisting(ls) && ldap_session_flush(ls, true)) {
+		if (lsrc_is_persisting(ls) && lsrc_session_flush(ls, true)) {
 			compare(ls);
 		}
 	} else if (ls->suffix != NULL) {
@@ -145,11 +145,11 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 		free(ls->suffix);
 		ls->suffix = NULL;
 	} else {
-		ldap_failed(ls, text);
+		lsrc_failed(ls, text);
 	}
 }
 
-void ldap_probe_message(struct ldap_source *ls, LDAPMessage *message)
+void lsrc_probe_message(struct ldap_source *ls, LDAPMessage *message)
 {
 	const struct attribute *csns;
 

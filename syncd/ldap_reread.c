@@ -14,7 +14,7 @@
 /* Entries asked for in one search. */
 #define REREAD_AT_ONCE 50
 
-enum status ldap_reread_add(struct ldap_source *ls, const struct uuid_set *referrers)
+enum status lsrc_reread_add(struct ldap_source *ls, const struct uuid_set *referrers)
 {
 	enum status status = CX_OK;
 
@@ -34,11 +34,11 @@ enum status ldap_reread_add(struct ldap_source *ls, const struct uuid_set *refer
 	}
 	ls->reread_round = 0;
 	ls->reread_at = 0;
-	ldap_timer_start(ls, TIMER_REREAD, sync_times.reread[0]);
+	lsrc_timer_start(ls, TIMER_REREAD, sync_times.reread[0]);
 	return status;
 }
 
-void ldap_reread_end(struct ldap_source *ls)
+void lsrc_reread_end(struct ldap_source *ls)
 {
 	ls->reread_msgid = -1;
 	ls->reread_at = ls->reread_round = 0;
@@ -64,7 +64,7 @@ static void print_filter(struct ldap_source *ls, struct buf *out)
 	buf_add_text(out, "))");
 }
 
-void ldap_on_reread_timer(struct ldap_source *ls)
+void lsrc_on_reread_timer(struct ldap_source *ls)
 {
 	struct buf filter;
 
@@ -73,9 +73,9 @@ void ldap_on_reread_timer(struct ldap_source *ls)
 	uuid_set_clear(&ls->reread_touched);
 	batch_clear(&ls->reread_batch);
 	if (filter.failed) {
-		ldap_failed(ls, status_text(CX_ENOMEM));
+		lsrc_failed(ls, status_text(CX_ENOMEM));
 	} else {
-		ldap_search(ls, ls->source->conf->base, ls->scope, filter.data,
+		lsrc_search(ls, ls->source->conf->base, ls->scope, filter.data,
 		    ls->attributes, NULL, &ls->reread_msgid);
 	}
 	buf_release(&filter);
@@ -84,14 +84,14 @@ void ldap_on_reread_timer(struct ldap_source *ls)
 static void next_step(struct ldap_source *ls)
 {
 	if (ls->reread_at < ls->reread.count) {
-		ldap_on_reread_timer(ls);
+		lsrc_on_reread_timer(ls);
 		return;
 	}
 	ls->reread_at = 0;
 	if (++ls->reread_round < SYNC_REREADS) {
-		ldap_timer_start(ls, TIMER_REREAD, sync_times.reread[ls->reread_round]);
+		lsrc_timer_start(ls, TIMER_REREAD, sync_times.reread[ls->reread_round]);
 	} else {
-		ldap_reread_end(ls);
+		lsrc_reread_end(ls);
 	}
 }
 
@@ -99,14 +99,14 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 {
 	char text[256];
 
-	if (ldap_result_of(ls, message, text) != LDAP_SUCCESS) {
+	if (lsrc_result_of(ls, message, text) != LDAP_SUCCESS) {
 		log_warnx("directory=%s references cannot be read again: %s",
 		    ls->source->conf->name, text);
-		ldap_reread_end(ls);
+		lsrc_reread_end(ls);
 		return;
 	}
 	/* Changes that came by the session go first; they may be newer than the answer. */
-	if (!ldap_session_flush(ls, false) || ls->reread_msgid < 0) {
+	if (!lsrc_session_flush(ls, false) || ls->reread_msgid < 0) {
 		/* Given up, or begun again with more of them. */
 		return;
 	}
@@ -118,15 +118,15 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 			change->kind = CHANGE_PRESENT;
 		}
 	}
-	if (ls->reread_batch.count > 0 && !ldap_deliver(ls, &ls->reread_batch, false)) {
+	if (ls->reread_batch.count > 0 && !lsrc_deliver(ls, &ls->reread_batch, false)) {
 		return;
 	}
-	if (!ldap_timer_is_running(ls, TIMER_REREAD)) {
+	if (!lsrc_timer_is_running(ls, TIMER_REREAD)) {
 		next_step(ls);
 	}
 }
 
-void ldap_reread_message(struct ldap_source *ls, LDAPMessage *message)
+void lsrc_reread_message(struct ldap_source *ls, LDAPMessage *message)
 {
 	uint8_t uuid[SYNC_UUID_SIZE];
 	enum status status;
@@ -148,6 +148,6 @@ void ldap_reread_message(struct ldap_source *ls, LDAPMessage *message)
 		    uuid, &ls->refused);
 	}
 	if (status != CX_OK) {
-		ldap_failed(ls, status_text(status));
+		lsrc_failed(ls, status_text(status));
 	}
 }

@@ -12,7 +12,7 @@
 /* More referrers than this: a full refresh is cheaper. */
 #define REREAD_MAX 1000
 
-bool ldap_is_persisting(const struct ldap_source *ls)
+bool lsrc_is_persisting(const struct ldap_source *ls)
 {
 	return ls->session != NULL && ls->session->is_refreshed;
 }
@@ -27,7 +27,7 @@ static void session_free(struct ldap_source *ls, struct syncrepl **at)
 	}
 }
 
-void ldap_session_end(struct ldap_source *ls)
+void lsrc_session_end(struct ldap_source *ls)
 {
 	session_free(ls, &ls->session);
 	session_free(ls, &ls->next);
@@ -43,24 +43,24 @@ static bool session_start(struct ldap_source *ls, struct syncrepl **at,
 
 	*at = malloc(sizeof(**at));
 	if (*at == NULL) {
-		ldap_failed(ls, status_text(CX_ENOMEM));
+		lsrc_failed(ls, status_text(CX_ENOMEM));
 		return false;
 	}
 	syncrepl_init(*at, ls->source, &ls->refused);
-	(*at)->started_ms = ldap_now_ms();
+	(*at)->started_ms = lsrc_now_ms();
 	rc = syncrepl_start(*at, ls->ld, &request);
 	if (rc == LDAP_SUCCESS) {
 		return true;
 	}
 	if (rc == LDAP_FILTER_ERROR) {
-		ldap_failed(ls, "the filter is wrong");
+		lsrc_failed(ls, "the filter is wrong");
 	} else {
-		ldap_lost(ls, ldap_err2string(rc));
+		lsrc_lost(ls, ldap_err2string(rc));
 	}
 	return false;
 }
 
-void ldap_session_begin(struct ldap_source *ls)
+void lsrc_session_begin(struct ldap_source *ls)
 {
 	struct buf cookie;
 	enum status status = CX_OK;
@@ -71,10 +71,10 @@ void ldap_session_begin(struct ldap_source *ls)
 	}
 	session_free(ls, &ls->session);
 	if (status != CX_OK && status != CX_NOTFOUND) {
-		ldap_failed(ls, status_text(status));
+		lsrc_failed(ls, status_text(status));
 	} else {
 		ls->source->state = "refresh";
-		ldap_timer_start(ls, TIMER_SILENCE, sync_times.silence);
+		lsrc_timer_start(ls, TIMER_SILENCE, sync_times.silence);
 		session_start(ls, &ls->session, buf_span(&cookie));
 	}
 	buf_release(&cookie);
@@ -84,15 +84,15 @@ void ldap_session_begin(struct ldap_source *ls)
 static void act_on(struct ldap_source *ls, const struct follow *follow, bool is_full)
 {
 	if (follow->is_container_changed && !is_full) {
-		ldap_refresh_in(ls, sync_times.container, "a container changed");
+		lsrc_refresh_in(ls, sync_times.container, "a container changed");
 	}
 	if (follow->has_unknown && !is_full) {
-		ldap_refresh_forced(ls, "the server names entries that it never sent");
+		lsrc_refresh_forced(ls, "the server names entries that it never sent");
 	}
 	if (follow->referrers.count > REREAD_MAX) {
-		ldap_refresh_forced(ls, "very many references changed");
-	} else if (ldap_reread_add(ls, &follow->referrers) != CX_OK) {
-		ldap_refresh_forced(ls, "no memory to read references again");
+		lsrc_refresh_forced(ls, "very many references changed");
+	} else if (lsrc_reread_add(ls, &follow->referrers) != CX_OK) {
+		lsrc_refresh_forced(ls, "no memory to read references again");
 	}
 }
 
@@ -113,7 +113,7 @@ static enum status touch(struct ldap_source *ls, const struct batch *batch)
 	return status;
 }
 
-bool ldap_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
+bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 {
 	struct follow follow;
 	enum status status;
@@ -133,26 +133,26 @@ bool ldap_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 		act_on(ls, &follow, is_full);
 	} else {
 		/* On with the stored cookie: what is in memory may be ahead of it. */
-		ldap_failed(ls, status_text(status));
+		lsrc_failed(ls, status_text(status));
 	}
 	follow_release(&follow);
 	return status == CX_OK;
 }
 
-bool ldap_session_flush(struct ldap_source *ls, bool has_contact)
+bool lsrc_session_flush(struct ldap_source *ls, bool has_contact)
 {
 	struct syncrepl *s = ls->session;
 
-	ldap_timer_stop(ls, TIMER_SETTLE);
-	ldap_timer_stop(ls, TIMER_COOKIE);
-	if (!ldap_is_persisting(ls)) {
+	lsrc_timer_stop(ls, TIMER_SETTLE);
+	lsrc_timer_stop(ls, TIMER_COOKIE);
+	if (!lsrc_is_persisting(ls)) {
 		return true;
 	}
 	if (syncrepl_seal(s, has_contact) != CX_OK) {
-		ldap_failed(ls, status_text(CX_ENOMEM));
+		lsrc_failed(ls, status_text(CX_ENOMEM));
 		return false;
 	}
-	return ldap_deliver(ls, &s->batch, s->batch.is_complete && !s->has_sent_cookie);
+	return lsrc_deliver(ls, &s->batch, s->batch.is_complete && !s->has_sent_cookie);
 }
 
 /*
@@ -179,11 +179,11 @@ static bool hand_over(struct ldap_source *ls)
 {
 	struct syncrepl *next = ls->next;
 
-	if (!ldap_session_flush(ls, false)) {
+	if (!lsrc_session_flush(ls, false)) {
 		return false;
 	}
 	if (!spare_touched(ls, &next->batch)) {
-		ldap_failed(ls, status_text(CX_ENOMEM));
+		lsrc_failed(ls, status_text(CX_ENOMEM));
 		return false;
 	}
 	session_free(ls, &ls->session);
@@ -200,7 +200,7 @@ static void start_interval(struct ldap_source *ls)
 	if (ms == 0) {
 		ms = 24 * (int64_t)3600 * 1000;
 	}
-	ldap_timer_start(ls, TIMER_INTERVAL, ms);
+	lsrc_timer_start(ls, TIMER_INTERVAL, ms);
 }
 
 /* The session in force has its refresh complete. */
@@ -211,15 +211,15 @@ static void settle_in(struct ldap_source *ls, bool is_new)
 	ls->tried = 0;
 	ls->failures = 0;
 	ls->source->state = "persist";
-	ldap_timer_stop(ls, TIMER_SILENCE);
+	lsrc_timer_stop(ls, TIMER_SILENCE);
 	start_interval(ls);
 	if (is_new) {
-		ls->connected_ms = ldap_now_ms();
-		ldap_probe_begin(ls);
+		ls->connected_ms = lsrc_now_ms();
+		lsrc_probe_begin(ls);
 	}
 	if (ls->ld != NULL && ls->wants_refresh) {
 		ls->wants_refresh = false;
-		ldap_refresh_in(ls, 0, "asked for meanwhile");
+		lsrc_refresh_in(ls, 0, "asked for meanwhile");
 	}
 }
 
@@ -228,13 +228,13 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 	bool is_new = s == ls->session, is_over = s->is_over;
 	size_t entries = s->entries, references = s->references;
 	bool is_full = !s->has_sent_cookie;
-	int64_t took = ldap_now_ms() - s->started_ms;
+	int64_t took = lsrc_now_ms() - s->started_ms;
 
 	if (!is_new && !hand_over(ls)) {
 		return;
 	}
 	s->batch.is_refresh = true;
-	if (!ldap_session_flush(ls, true)) {
+	if (!lsrc_session_flush(ls, true)) {
 		return;
 	}
 	log_info("directory=%s %s refresh finished with %zu entries in %lld.%03lld s",
@@ -248,7 +248,7 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 	ls->source->refreshes++;
 	settle_in(ls, is_new);
 	if (is_over && ls->ld != NULL) {
-		ldap_failed(ls, "the server ended the search after the refresh");
+		lsrc_failed(ls, "the server ended the search after the refresh");
 	}
 }
 
@@ -258,11 +258,11 @@ static void on_changed(struct ldap_source *ls, struct syncrepl *s, bool is_cooki
 		return;
 	}
 	if (s->batch.count >= BATCH_MAX) {
-		ldap_session_flush(ls, false);
-	} else if (!is_cookie_only && !ldap_timer_is_running(ls, TIMER_SETTLE)) {
-		ldap_timer_start(ls, TIMER_SETTLE, sync_times.settle);
-	} else if (is_cookie_only && !ldap_timer_is_running(ls, TIMER_COOKIE)) {
-		ldap_timer_start(ls, TIMER_COOKIE, sync_times.cookie);
+		lsrc_session_flush(ls, false);
+	} else if (!is_cookie_only && !lsrc_timer_is_running(ls, TIMER_SETTLE)) {
+		lsrc_timer_start(ls, TIMER_SETTLE, sync_times.settle);
+	} else if (is_cookie_only && !lsrc_timer_is_running(ls, TIMER_COOKIE)) {
+		lsrc_timer_start(ls, TIMER_COOKIE, sync_times.cookie);
 	}
 }
 
@@ -272,7 +272,7 @@ static void begin_without_cookie(struct ldap_source *ls, const char *why)
 	log_warnx("directory=%s %s; everything is read again", ls->source->conf->name,
 	    why);
 	ls->must_drop_cookie = true;
-	ldap_session_begin(ls);
+	lsrc_session_begin(ls);
 }
 
 static bool can_poll(const struct ldap_source *ls, const struct syncrepl *s)
@@ -315,9 +315,9 @@ static void fail_with_result(struct ldap_source *ls, const struct syncrepl *s)
 		    s->entries, hint(s->result));
 	}
 	if (s->is_refreshed) {
-		ldap_lost(ls, text.data ? text.data : "no memory");
+		lsrc_lost(ls, text.data ? text.data : "no memory");
 	} else {
-		ldap_failed(ls, text.data ? text.data : "no memory");
+		lsrc_failed(ls, text.data ? text.data : "no memory");
 	}
 	buf_release(&text);
 }
@@ -330,7 +330,7 @@ static void on_newer(struct ldap_source *ls)
 		return;
 	}
 	ls->was_newer = true;
-	ldap_failed_for(ls, "the server is behind what we have seen", sync_times.newer);
+	lsrc_failed_for(ls, "the server is behind what we have seen", sync_times.newer);
 }
 
 /* A full refresh beside the session did not work: that one goes on. */
@@ -338,7 +338,7 @@ static void give_up_next(struct ldap_source *ls)
 {
 	source_error(ls->source, "the full refresh ended with result %d, %s",
 	    ls->next->result, ldap_err2string(ls->next->result));
-	ldap_timer_stop(ls, TIMER_SILENCE);
+	lsrc_timer_stop(ls, TIMER_SILENCE);
 	session_free(ls, &ls->next);
 	uuid_set_release(&ls->touched);
 }
@@ -349,7 +349,7 @@ static void on_ended(struct ldap_source *ls, struct syncrepl *s)
 		give_up_next(ls);
 	} else if (s->result == LDAP_SYNC_REFRESH_REQUIRED &&
 		   (s->is_refreshed || s->has_sent_cookie)) {
-		if (ldap_session_flush(ls, false)) {
+		if (lsrc_session_flush(ls, false)) {
 			begin_without_cookie(ls, "the server asks for a full refresh");
 		}
 	} else if (s->result == LDAP_UNWILLING_TO_PERFORM && s->has_sent_cookie &&
@@ -361,18 +361,18 @@ static void on_ended(struct ldap_source *ls, struct syncrepl *s)
 		    "polling",
 		    ls->source->conf->name, s->result, ldap_err2string(s->result));
 		ls->is_polling = true;
-		ls->persist_again_ms = ldap_now_ms() + sync_times.persist_again;
+		ls->persist_again_ms = lsrc_now_ms() + sync_times.persist_again;
 		session_free(ls, &ls->session);
-		ldap_poll_begin(ls);
+		lsrc_poll_begin(ls);
 	} else {
-		if (ldap_is_persisting(ls) && !ldap_session_flush(ls, false)) {
+		if (lsrc_is_persisting(ls) && !lsrc_session_flush(ls, false)) {
 			return;
 		}
 		fail_with_result(ls, s);
 	}
 }
 
-void ldap_session_message(struct ldap_source *ls, struct syncrepl *s,
+void lsrc_session_message(struct ldap_source *ls, struct syncrepl *s,
     LDAPMessage *message)
 {
 	enum syncrepl_event event = syncrepl_message(s, ls->ld, message);
@@ -381,8 +381,8 @@ void ldap_session_message(struct ldap_source *ls, struct syncrepl *s,
 	switch (event) {
 	case SYNCREPL_NOTHING:
 		if (!s->is_refreshed &&
-		    ldap_now_ms() - s->started_ms > sync_times.refresh_max) {
-			ldap_failed(ls, "the refresh takes too long");
+		    lsrc_now_ms() - s->started_ms > sync_times.refresh_max) {
+			lsrc_failed(ls, "the refresh takes too long");
 		}
 		break;
 	case SYNCREPL_DONE: on_refreshed(ls, s); break;
@@ -394,44 +394,44 @@ void ldap_session_message(struct ldap_source *ls, struct syncrepl *s,
 	case SYNCREPL_ENDED: on_ended(ls, s); break;
 	case SYNCREPL_BROKEN:
 		memcpy(text, s->text, sizeof(text));
-		ldap_failed(ls, text);
+		lsrc_failed(ls, text);
 		break;
 	}
 }
 
-void ldap_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
+void lsrc_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
 {
 	if (ls->session == NULL) {
 		return;
 	}
-	if (ls->wants_refresh || (ms > 0 && ldap_timer_is_running(ls, TIMER_REFRESH))) {
+	if (ls->wants_refresh || (ms > 0 && lsrc_timer_is_running(ls, TIMER_REFRESH))) {
 		return;
 	}
 	log_info("directory=%s full refresh: %s", ls->source->conf->name, why);
-	if (!ldap_is_persisting(ls) || ls->next != NULL) {
+	if (!lsrc_is_persisting(ls) || ls->next != NULL) {
 		ls->wants_refresh = true;
 		return;
 	}
-	ldap_timer_start(ls, TIMER_REFRESH, ms);
+	lsrc_timer_start(ls, TIMER_REFRESH, ms);
 }
 
-void ldap_refresh_forced(struct ldap_source *ls, const char *why)
+void lsrc_refresh_forced(struct ldap_source *ls, const char *why)
 {
-	int64_t now = ldap_now_ms();
+	int64_t now = lsrc_now_ms();
 
 	if (ls->forced_ms == 0 || now - ls->forced_ms >= sync_times.forced_refresh) {
 		ls->forced_ms = now;
-		ldap_refresh_in(ls, 0, why);
+		lsrc_refresh_in(ls, 0, why);
 	}
 }
 
-void ldap_on_refresh_timer(struct ldap_source *ls)
+void lsrc_on_refresh_timer(struct ldap_source *ls)
 {
-	if (ls->next != NULL || !ldap_is_persisting(ls)) {
+	if (ls->next != NULL || !lsrc_is_persisting(ls)) {
 		ls->wants_refresh = true;
 		return;
 	}
 	uuid_set_clear(&ls->touched);
-	ldap_timer_start(ls, TIMER_SILENCE, sync_times.silence);
+	lsrc_timer_start(ls, TIMER_SILENCE, sync_times.silence);
 	session_start(ls, &ls->next, (struct span){ NULL, 0 });
 }

@@ -14,14 +14,15 @@
  * The LDAP backend's own state and the seams between its parts, which all run in
  * the event loop and never wait:
  *
- *   source_ldap.c   start and stop; connecting, failover, backoff; reading messages
- *   ldap_session.c  sync searches: begin, deliver, errors; hand-over to a full refresh
- *   ldap_probe.c    contextCSN as proof of contact and of being up to date
- *   ldap_reread.c   entries whose references slapd may have repaired
- *   ldap_polling.c  full passes at intervals, for servers that cannot persist
+ *   source_ldap.c      start and stop, timers
+ *   ldap_connection.c  connecting, failover, backoff; reading messages
+ *   ldap_session.c     sync searches: begin, deliver, errors; hand-over to a full refresh
+ *   ldap_probe.c       contextCSN as proof of contact and of being up to date
+ *   ldap_reread.c      entries whose references slapd may have repaired
+ *   ldap_polling.c     full passes at intervals, for servers that cannot persist
  *
  * States: waiting -> connecting -> refresh -> persist (or poll) -> waiting ... A
- * connection that is lost in any of them ends in ldap_lost() or ldap_failed(), which
+ * connection that is lost in any of them ends in lsrc_lost() or lsrc_failed(), which
  * leave nothing running but the timer of the next attempt.
  */
 enum ldap_timer {
@@ -80,55 +81,63 @@ struct ldap_source {
 	struct poll poll;
 };
 
-int64_t ldap_now_ms(void); /* monotonic */
-void ldap_timer_start(struct ldap_source *, enum ldap_timer, int64_t ms);
-void ldap_timer_stop(struct ldap_source *, enum ldap_timer);
-bool ldap_timer_is_running(struct ldap_source *, enum ldap_timer);
+int64_t lsrc_now_ms(void); /* monotonic */
+void lsrc_timer_start(struct ldap_source *, enum ldap_timer, int64_t ms);
+void lsrc_timer_stop(struct ldap_source *, enum ldap_timer);
+bool lsrc_timer_is_running(struct ldap_source *, enum ldap_timer);
 
+/* Begins an attempt with the URI whose turn it is. */
+void lsrc_connect(struct ldap_source *);
+/* Back to where nothing runs. What came in and was not delivered is forgotten. */
+void lsrc_disconnect(struct ldap_source *);
+/* Reads what is there. A part may end the connection, or begin another, in any message. */
+void lsrc_drain(struct ldap_source *);
+/* On a connection, or when a pass of polling is due: a refresh, or a pass. */
+void lsrc_begin_work(struct ldap_source *);
 /* The connection is gone: the same server is tried again first. */
-void ldap_lost(struct ldap_source *, const char *why);
+void lsrc_lost(struct ldap_source *, const char *why);
 /* This server is of no use to us now: on to the next one, or later. */
-void ldap_failed(struct ldap_source *, const char *why);
+void lsrc_failed(struct ldap_source *, const char *why);
 /* The same, with a time of its own until all URIs have their next turn. */
-void ldap_failed_for(struct ldap_source *, const char *why, int64_t ms);
-/* Sends a search; *msgid -1 and false (after ldap_lost()) where it cannot be sent. */
-bool ldap_search(struct ldap_source *, const char *base, int scope, const char *filter,
+void lsrc_failed_for(struct ldap_source *, const char *why, int64_t ms);
+/* Sends a search; *msgid -1 and false (after lsrc_lost()) where it cannot be sent. */
+bool lsrc_search(struct ldap_source *, const char *base, int scope, const char *filter,
     char **attributes, LDAPControl **, int *msgid);
 
 /* The refresh begins on a new connection. */
-void ldap_session_begin(struct ldap_source *);
-void ldap_session_message(struct ldap_source *, struct syncrepl *, LDAPMessage *);
+void lsrc_session_begin(struct ldap_source *);
+void lsrc_session_message(struct ldap_source *, struct syncrepl *, LDAPMessage *);
 /* What has come in goes to the replica. False: the connection was given up. */
-bool ldap_session_flush(struct ldap_source *, bool has_contact);
-void ldap_session_end(struct ldap_source *);
-bool ldap_is_persisting(const struct ldap_source *);
+bool lsrc_session_flush(struct ldap_source *, bool has_contact);
+void lsrc_session_end(struct ldap_source *);
+bool lsrc_is_persisting(const struct ldap_source *);
 /* A full refresh after `ms`, once things are quiet; one that is wanted already stays. */
-void ldap_refresh_in(struct ldap_source *, int64_t ms, const char *why);
+void lsrc_refresh_in(struct ldap_source *, int64_t ms, const char *why);
 /* For reasons that might come again and again: at most once in sync_times.forced_refresh. */
-void ldap_refresh_forced(struct ldap_source *, const char *why);
-void ldap_on_refresh_timer(struct ldap_source *);
+void lsrc_refresh_forced(struct ldap_source *, const char *why);
+void lsrc_on_refresh_timer(struct ldap_source *);
 /*
  * A batch of whatever origin, with what follows from it. `is_full`: it holds everything, so
  * that nothing can be missing from it. False: the connection was given up.
  */
-bool ldap_deliver(struct ldap_source *, struct batch *, bool is_full);
+bool lsrc_deliver(struct ldap_source *, struct batch *, bool is_full);
 
-void ldap_probe_begin(struct ldap_source *);
-void ldap_probe_end(struct ldap_source *);
-void ldap_on_probe_timer(struct ldap_source *);
-void ldap_root_message(struct ldap_source *, LDAPMessage *);
-void ldap_probe_message(struct ldap_source *, LDAPMessage *);
+void lsrc_probe_begin(struct ldap_source *);
+void lsrc_probe_end(struct ldap_source *);
+void lsrc_on_probe_timer(struct ldap_source *);
+void lsrc_root_message(struct ldap_source *, LDAPMessage *);
+void lsrc_probe_message(struct ldap_source *, LDAPMessage *);
 
-enum status ldap_reread_add(struct ldap_source *, const struct uuid_set *);
-void ldap_reread_end(struct ldap_source *);
-void ldap_on_reread_timer(struct ldap_source *);
-void ldap_reread_message(struct ldap_source *, LDAPMessage *);
+enum status lsrc_reread_add(struct ldap_source *, const struct uuid_set *);
+void lsrc_reread_end(struct ldap_source *);
+void lsrc_on_reread_timer(struct ldap_source *);
+void lsrc_reread_message(struct ldap_source *, LDAPMessage *);
 
-void ldap_poll_begin(struct ldap_source *);
-void ldap_poll_end(struct ldap_source *);
-void ldap_poll_message(struct ldap_source *, LDAPMessage *);
+void lsrc_poll_begin(struct ldap_source *);
+void lsrc_poll_end(struct ldap_source *);
+void lsrc_poll_message(struct ldap_source *, LDAPMessage *);
 
 /* The result code of a message, and the server's text (escaped, in `text`). */
-int ldap_result_of(struct ldap_source *, LDAPMessage *, char text[256]);
+int lsrc_result_of(struct ldap_source *, LDAPMessage *, char text[256]);
 
 #endif

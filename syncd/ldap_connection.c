@@ -1,0 +1,264 @@
+#include "config.h"
+
+#include <openssl/rand.h>
+
+#include "daemon/log.h"
+#include "syncd/ldap_source.h"
+
+/* Messages taken in one go, so that other directories get their turn. */
+#define DRAIN_MAX 500
+
+/* Give or take a quarter, so that the servers of a site do not come all at once. */
+static int64_t jitter(int64_t ms)
+{
+	uint32_t random = 0;
+
+	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1) {
+		return ms;
+	}
+	return ms - ms / 4 + (int64_t)(random % (uint32_t)(ms / 2 + 1));
+}
+
+static int64_t backoff(unsigned failures)
+{
+	int64_t ms = sync_times.backoff_min;
+
+	for (unsigned i = 1; i < failures && ms < sync_times.backoff_max; i++) {
+		ms *= 2;
+	}
+	return jitter(ms < sync_times.backoff_max ? ms : sync_times.backoff_max);
+}
+
+static void retry_in(struct ldap_source *ls, int64_t ms)
+{
+	ls->source->state = "waiting";
+	log_info("directory=%s next attempt in %lld.%01lld s", ls->source->conf->name,
+	    (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+	lsrc_timer_start(ls, TIMER_RETRY, ms);
+}
+
+/* Back to where nothing runs. What came in and was not delivered is forgotten. */
+void lsrc_disconnect(struct ldap_source *ls)
+{
+	for (int i = 0; i < TIMER_COUNT; i++) {
+		lsrc_timer_stop(ls, (enum ldap_timer)i);
+	}
+	link_cancel(ls->attempt);
+	ls->attempt = NULL;
+	lsrc_session_end(ls);
+	lsrc_probe_end(ls);
+	lsrc_reread_end(ls);
+	lsrc_poll_end(ls);
+	if (ls->readable != NULL) {
+		event_free(ls->readable);
+		ls->readable = NULL;
+	}
+	if (ls->ld != NULL) {
+		ldap_unbind_ext(ls->ld, NULL, NULL);
+		ls->ld = NULL;
+	}
+}
+
+void lsrc_lost(struct ldap_source *ls, const char *why)
+{
+	bool was_persisting = lsrc_is_persisting(ls);
+	bool was_stable = lsrc_now_ms() - ls->connected_ms >= sync_times.stable;
+
+	source_error(ls->source, "lost the connection to %s: %s", ls->uris[ls->uri_at],
+	    why);
+	lsrc_disconnect(ls);
+	if (was_persisting) {
+		retry_in(ls, was_stable ? sync_times.first_retry
+					: jitter(sync_times.backoff_min * 3 / 4));
+	} else {
+		retry_in(ls, backoff(++ls->failures));
+	}
+}
+
+/* The URI in use is of no use: the next at once, or all again in `ms` (0: by backoff). */
+static void next_uri(struct ldap_source *ls, int64_t ms)
+{
+	ls->uri_at = (ls->uri_at + 1) % ls->uri_count;
+	ls->tried++;
+	if (ls->tried < ls->uri_count) {
+		lsrc_connect(ls);
+		return;
+	}
+	ls->tried = 0;
+	ls->failures++;
+	retry_in(ls, ms > 0 ? ms : backoff(ls->failures));
+}
+
+void lsrc_failed_for(struct ldap_source *ls, const char *why, int64_t ms)
+{
+	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);
+	lsrc_disconnect(ls);
+	next_uri(ls, ms);
+}
+
+void lsrc_failed(struct ldap_source *ls, const char *why)
+{
+	lsrc_failed_for(ls, why, 0);
+}
+
+bool lsrc_search(struct ldap_source *ls, const char *base, int scope,
+    const char *filter, char **attributes, LDAPControl **controls, int *msgid)
+{
+	int rc = ldap_search_ext(ls->ld, base, scope, filter, attributes, 0, controls,
+	    NULL, NULL, LDAP_NO_LIMIT, msgid);
+
+	if (rc != LDAP_SUCCESS) {
+		*msgid = -1;
+		lsrc_lost(ls, ldap_err2string(rc));
+	}
+	return rc == LDAP_SUCCESS;
+}
+
+int lsrc_result_of(struct ldap_source *ls, LDAPMessage *message, char text[256])
+{
+	char *diagnostic = NULL;
+	struct buf out;
+	int code = LDAP_DECODING_ERROR;
+
+	buf_init_fixed(&out, text, 256);
+	if (ldap_parse_result(ls->ld, message, &code, NULL, &diagnostic, NULL, NULL,
+		0) != LDAP_SUCCESS) {
+		code = LDAP_DECODING_ERROR;
+	}
+	buf_add_text(&out, ldap_err2string(code));
+	if (diagnostic != NULL && *diagnostic != '\0') {
+		buf_add_text(&out, ", ");
+		buf_add_escaped(&out, span_of(diagnostic));
+	}
+	ldap_memfree(diagnostic);
+	return code;
+}
+
+static void dispatch(struct ldap_source *ls, LDAPMessage *message)
+{
+	int msgid = ldap_msgid(message);
+
+	if (msgid == LDAP_RES_UNSOLICITED) {
+		lsrc_lost(ls, "the server says that it disconnects");
+	} else if (ls->session != NULL && msgid == ls->session->msgid) {
+		lsrc_session_message(ls, ls->session, message);
+	} else if (ls->next != NULL && msgid == ls->next->msgid) {
+		lsrc_session_message(ls, ls->next, message);
+	} else if (msgid == ls->poll.msgid) {
+		lsrc_poll_message(ls, message);
+	} else if (msgid == ls->probe_msgid) {
+		lsrc_probe_message(ls, message);
+	} else if (msgid == ls->reread_msgid) {
+		lsrc_reread_message(ls, message);
+	} else if (msgid == ls->root_msgid) {
+		lsrc_root_message(ls, message);
+	}
+	/* Others belong to searches that were abandoned. */
+}
+
+/*
+ * libldap may hold messages that no longer show at the descriptor: it is asked until
+ * it has none. A part may end the connection, or begin another one, in any message.
+ */
+void lsrc_drain(struct ldap_source *ls)
+{
+	LDAP *ld = ls->ld;
+
+	for (int i = 0; i < DRAIN_MAX && ld != NULL; i++) {
+		struct timeval none = { 0, 0 };
+		LDAPMessage *message = NULL;
+		int type = ldap_result(ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &message);
+
+		if (type < 0) {
+			int code = LDAP_SERVER_DOWN;
+
+			ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &code);
+			ldap_msgfree(message);
+			lsrc_lost(ls, ldap_err2string(code));
+			return;
+		}
+		if (type == 0) {
+			return;
+		}
+		if (lsrc_timer_is_running(ls, TIMER_SILENCE)) {
+			lsrc_timer_start(ls, TIMER_SILENCE, sync_times.silence);
+		}
+		dispatch(ls, message);
+		ldap_msgfree(message);
+		if (ls->ld != ld) {
+			return;
+		}
+	}
+	if (ls->ld != NULL) {
+		lsrc_timer_start(ls, TIMER_DRAIN, 0);
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	lsrc_drain(context);
+}
+
+void lsrc_begin_work(struct ldap_source *ls)
+{
+	if (ls->source->conf->sync == SYNC_POLL ||
+	    (ls->is_polling && lsrc_now_ms() < ls->persist_again_ms)) {
+		lsrc_poll_begin(ls);
+	} else {
+		ls->is_polling = false;
+		lsrc_session_begin(ls);
+	}
+}
+
+static void on_linked(void *context, const struct link_result *result)
+{
+	struct ldap_source *ls = context;
+	const char *uri = ls->uris[ls->uri_at];
+	int fd = -1;
+
+	ls->attempt = NULL;
+	lsrc_timer_stop(ls, TIMER_ATTEMPT);
+	if (result->ld == NULL) {
+		source_error(ls->source, "%s: %s", uri, result->error.text);
+		next_uri(ls, result->is_refused ? jitter(sync_times.backoff_max) : 0);
+		return;
+	}
+	ls->ld = result->ld;
+	ls->connected_ms = lsrc_now_ms();
+	log_info("directory=%s connected to %s", ls->source->conf->name, uri);
+	if (result->is_clear_text) {
+		log_warnx(
+		    "directory=%s the password went to %s in clear text (use starttls or "
+		    "ldaps)",
+		    ls->source->conf->name, uri);
+	}
+	if (ldap_get_option(ls->ld, LDAP_OPT_DESC, &fd) == LDAP_OPT_SUCCESS) {
+		ls->readable = event_new(ls->source->base, fd, EV_READ | EV_PERSIST,
+		    on_readable, ls);
+	}
+	if (ls->readable == NULL || event_add(ls->readable, NULL) != 0) {
+		lsrc_failed(ls, "no memory");
+		return;
+	}
+	lsrc_begin_work(ls);
+	if (ls->ld != NULL) {
+		/* Something may have come with the answer to the bind. */
+		lsrc_drain(ls);
+	}
+}
+
+void lsrc_connect(struct ldap_source *ls)
+{
+	ls->source->state = "connecting";
+	ls->source->server = ls->uris[ls->uri_at];
+	ls->attempt = link_connect(ls->source->base, ls->source->conf,
+	    ls->uris[ls->uri_at], on_linked, ls);
+	if (ls->attempt == NULL) {
+		source_error(ls->source, "no thread or no memory to connect with");
+		retry_in(ls, backoff(++ls->failures));
+	} else if (ls->uri_count > 1) {
+		lsrc_timer_start(ls, TIMER_ATTEMPT, sync_times.attempt_max);
+	}
+}
