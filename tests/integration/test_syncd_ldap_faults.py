@@ -158,8 +158,11 @@ def test_two_providers_lose_no_change_and_need_no_reload(folder, pair, follow):
                   for name in ("people", "services", "mail"))
         + f"dn: {first.service_dn}\nobjectClass: applicationProcess\n"
         f"objectClass: simpleSecurityObject\ncn: coexist\nuserPassword: {first.service_password}\n\n"
-        + DOMAIN + mailbox("adam"))
-    wait_for(lambda: second.search("(uid=adam)"), "replication")
+        + DOMAIN + mailbox("adam") + "".join(mailbox(f"user{i}") for i in range(20)))
+    wait_for(lambda: second.search("(uid=user19)"), "replication")
+    # A provider whose first change comes later is new to the cookie, and sends everything.
+    second.add(mailbox("eve"))
+    wait_for(lambda: first.search("(uid=eve)"), "replication")
     syncd = follow(first, second)
     both = {first: second, second: first}
     at = first
@@ -175,4 +178,6 @@ def test_two_providers_lose_no_change_and_need_no_reload(folder, pair, follow):
         wait_for(lambda s=at, n=turn: s.search(f"(uid=alone{n})"), "replication")
         at = both[at]
     assert len(syncd.daemon.log_lines("full refresh finished")) == 1, syncd.log()
+    for line in syncd.daemon.log_lines("incremental refresh finished"):
+        assert int(re.search(r"with (\d+) entries", line)[1]) < 5, syncd.log()
     syncd.assert_like_new(folder)
