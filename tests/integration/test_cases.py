@@ -57,9 +57,11 @@ log {{ level = "debug" }}
         return cases.read(name, "settings").replace("policyd {", listen)
 
     def close(self):
-        self.milter.close()
-        self.policyd.close()
-        self.syncd.close()
+        try:
+            self.milter.close()
+        finally:
+            self.policyd.close()
+            self.syncd.close()
 
 
 @pytest.fixture(params=cases.folders())

@@ -152,8 +152,10 @@ log {{ level = "debug" }}
         return client
 
     def close(self):
-        self.milter.close()
-        self.syncd.close()
+        try:
+            self.milter.close()
+        finally:
+            self.syncd.close()
 
 
 @pytest.fixture
