@@ -27,7 +27,6 @@ struct apply_outcome {
 	size_t newly_held; /* removals that this batch had and the valve keeps back */
 	size_t held;       /* all that are kept back now */
 	size_t skipped;    /* entries that cannot be used, now */
-	size_t unknown_present; /* said to be present, but we never got them */
 };
 
 /* Takes the writer's lock. `is_new` may be NULL. Results as store_writer_open(). */
@@ -44,10 +43,10 @@ enum status apply_sources(struct apply *, struct source_info *sources, size_t co
 
 /*
  * CX_OK: it is in the replica, for good. Else nothing is, and the source must start again
- * from its stored cookie.
+ * from its stored cookie. Marks the changes that made a difference (is_changed).
  */
-enum status apply_batch(struct apply *, const struct apply_source *,
-    const struct batch *, int64_t now, struct apply_outcome *, struct errbuf *);
+enum status apply_batch(struct apply *, const struct apply_source *, struct batch *,
+    int64_t now, struct apply_outcome *, struct errbuf *);
 
 /* Applies the removals that the valve keeps back. CX_NOTFOUND: there are none. */
 enum status apply_accept(struct apply *, uint8_t source, size_t *removed,

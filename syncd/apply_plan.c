@@ -230,25 +230,8 @@ static enum status find_replaced(struct plan *plan, struct store_writer *store,
 
 /* --- Comparing with what is stored --- */
 
-/* Both come in order of uuid: `skipped` only moves on. */
-static bool is_listed_skipped(struct span *skipped, const uint8_t uuid[16])
-{
-	struct span rest = *skipped;
-	struct skipped item;
-
-	while (skipped_next(&rest, &item)) {
-		int order = memcmp(item.uuid, uuid, 16);
-
-		if (order >= 0) {
-			return order == 0;
-		}
-		*skipped = rest;
-	}
-	return false;
-}
-
 static enum status compare_effect(struct plan *plan, struct store_writer *store,
-    const struct batch *batch, struct effect *effect, struct span *skipped)
+    const struct batch *batch, struct effect *effect)
 {
 	const struct change *change = effect->change;
 	struct record_id id = { .source = batch->source };
@@ -267,10 +250,7 @@ static enum status compare_effect(struct plan *plan, struct store_writer *store,
 		    !is_stored || !span_equal(stored, batch_record(batch, change));
 		plan->put_count += effect->is_changed;
 		return CX_OK;
-	case CHANGE_PRESENT:
-		plan->unknown_present +=
-		    !is_stored && !is_listed_skipped(skipped, change->uuid);
-		return CX_OK;
+	case CHANGE_PRESENT: return CX_OK;
 	case CHANGE_REMOVE:
 	case CHANGE_UNUSABLE:
 		return is_stored ? add_removal(plan, change->uuid, stored,
@@ -346,15 +326,14 @@ static enum status join_held(struct plan *plan, struct store_writer *store,
 }
 
 enum status plan_compare(struct plan *plan, struct store_writer *store,
-    const struct batch *batch, struct span held, struct span skipped)
+    const struct batch *batch, struct span held)
 {
 	enum status status = CX_OK;
 
-	plan->put_count = plan->unknown_present = plan->removal_count = 0;
+	plan->put_count = plan->removal_count = 0;
 	plan->recipients = store_count(store, batch->source, RECORD_RECIPIENT);
 	for (size_t i = 0; i < plan->effect_count && status == CX_OK; i++) {
-		status =
-		    compare_effect(plan, store, batch, &plan->effects[i], &skipped);
+		status = compare_effect(plan, store, batch, &plan->effects[i]);
 	}
 	if (status == CX_OK && batch->is_complete) {
 		struct absent_visit visit = { plan, CX_OK };

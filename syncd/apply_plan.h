@@ -34,7 +34,6 @@ struct plan {
 	struct effect *effects; /* by uuid */
 	size_t effect_count;
 	size_t put_count; /* effects that change something */
-	size_t unknown_present;
 	struct removal *removals;
 	size_t removal_count, removal_room;
 	size_t recipients; /* stored, before */
@@ -51,11 +50,10 @@ enum status plan_effects(struct plan *, const struct batch *);
 /* NULL: the batch does not speak of the entry. */
 const struct effect *plan_find(const struct plan *, const uint8_t uuid[16]);
 /*
- * In a transaction: what changes, and what goes. `held` are the ids kept back so far,
- * `skipped` the entries known as unusable (neither is unknown).
+ * In a transaction: what changes, and what goes. `held` are the ids kept back so far.
  */
 enum status plan_compare(struct plan *, struct store_writer *, const struct batch *,
-    struct span held, struct span skipped);
+    struct span held);
 /* Decides what happens to the removals, and remembers it in `valve`. */
 void plan_judge(struct plan *, const struct batch *, struct valve *,
     unsigned max_percent, int64_t now);

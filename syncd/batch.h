@@ -24,6 +24,7 @@ enum change_kind {
 
 struct change {
 	enum change_kind kind;
+	bool is_changed; /* PUT: another record is stored now; apply_batch() says so */
 	uint8_t uuid[16];
 	size_t offset, len; /* in `records`: of PUT the record, of UNUSABLE dn, NUL, why */
 };

@@ -3,46 +3,12 @@
 #include "syncd/sources.h"
 
 #include <openssl/evp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "daemon/log.h"
-
-/* What was logged once; when there is more than that, it may be logged again. */
-#define SEEN_MAX 8192
-
-struct seen {
-	uint64_t *hashes; /* open addressing, 0: free */
-	size_t count;
-};
-
-struct slot {
-	struct source source; /* first: backends see only this */
-	struct sources *owner;
-	struct conf *conf; /* holds source.conf */
-	struct apply_source applied;
-	uint8_t section[32]; /* hash of everything in the section */
-	struct seen seen;
-	struct buf record; /* of the entry being mapped */
-	bool is_kept;      /* while configuring */
-	bool is_started;
-};
-
-struct sources {
-	struct event_base *base;
-	struct apply *apply;
-	sources_clock *clock;
-	struct slot **slots;
-	size_t count;
-};
-
-static struct slot *slot_of(struct source *source)
-{
-	return (struct slot *)((char *)source - offsetof(struct slot, source));
-}
+#include "syncd/source_slot.h"
 
 static int64_t system_clock(void)
 {
@@ -145,7 +111,8 @@ static enum status slot_new(struct sources *sources, struct conf *conf,
 	slot->applied.max_delete_percent = directory->max_delete_percent;
 	slot->source = (struct source){
 		.conf = directory,
-		.ops = directory->ldif && *directory->ldif ? &source_ldif : &source_ldap,
+		.ops =
+		    directory->ldif && *directory->ldif ? &source_ldif : &source_ldap,
 		.base = sources->base,
 		.state = "stopped",
 		.server = "",
@@ -323,183 +290,6 @@ enum status sources_configure(struct sources *sources, struct conf *conf,
 	}
 	free(slots);
 	return status;
-}
-
-/* --- What backends call --- */
-
-static uint64_t hash_of(struct span a, struct span b)
-{
-	uint64_t hash =
-	    0xcbf29ce484222325u; /* FNV-1a: who forges one hides a log line */
-
-	for (size_t i = 0; i < a.len; i++) {
-		hash = (hash ^ (uint8_t)a.ptr[i]) * 0x100000001b3u;
-	}
-	hash *= 0x100000001b3u;
-	for (size_t i = 0; i < b.len; i++) {
-		hash = (hash ^ (uint8_t)b.ptr[i]) * 0x100000001b3u;
-	}
-	return hash ? hash : 1;
-}
-
-/* True the first time. */
-static bool is_news(struct seen *seen, uint64_t hash)
-{
-	if (!seen->hashes) {
-		seen->hashes = calloc(2 * (size_t)SEEN_MAX, sizeof(*seen->hashes));
-		if (!seen->hashes) {
-			return true;
-		}
-	}
-	if (seen->count == SEEN_MAX) {
-		memset(seen->hashes, 0, 2 * (size_t)SEEN_MAX * sizeof(*seen->hashes));
-		seen->count = 0;
-	}
-	size_t at = hash % (2 * (size_t)SEEN_MAX);
-	while (seen->hashes[at]) {
-		if (seen->hashes[at] == hash) {
-			return false;
-		}
-		at = (at + 1) % (2 * (size_t)SEEN_MAX);
-	}
-	seen->hashes[at] = hash;
-	seen->count++;
-	return true;
-}
-
-/* One line about one entry, once. */
-static void log_entry(struct source *source, struct span dn, const char *key,
-    struct span text)
-{
-	char memory[1536];
-	struct buf line;
-
-	if (!is_news(&slot_of(source)->seen, hash_of(dn, text))) {
-		return;
-	}
-	buf_init_fixed(&line, memory, sizeof(memory));
-	buf_printf(&line, "directory=%s %s: ", source->conf->name, key);
-	buf_add_escaped(&line, text);
-	buf_add_text(&line, " dn=\"");
-	buf_add_escaped(&line, dn);
-	buf_add_char(&line, '"');
-	log_warnx("%s", line.data);
-}
-
-void source_skipped(struct source *source, struct span dn, const char *why)
-{
-	source->entries_skipped++;
-	log_entry(source, dn, "entry skipped", span_of(why));
-}
-
-void source_error(struct source *source, const char *fmt, ...)
-{
-	char text[sizeof(source->last_error)], memory[4 * sizeof(text)];
-	struct buf line;
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	source->errors++;
-	/* The same again is no news: a file that is missing is looked for twice a second. */
-	if (strcmp(text, source->last_error) == 0) {
-		return;
-	}
-	memcpy(source->last_error, text, sizeof(text));
-	buf_init_fixed(&line, memory, sizeof(memory));
-	buf_add_escaped(&line, span_of(text));
-	log_warnx("directory=%s error: %s", source->conf->name, line.data);
-}
-
-struct note_context {
-	struct source *source;
-	struct span dn;
-};
-
-static void note(void *context, const char *text)
-{
-	struct note_context *at = context;
-
-	log_entry(at->source, at->dn, "value left out", span_of(text));
-}
-
-enum status source_map(struct source *source, struct batch *batch,
-    const uint8_t uuid[16], const struct entry *entry)
-{
-	struct buf *record = &slot_of(source)->record;
-	struct note_context context = { source, entry->dn };
-	struct errbuf why = { "" };
-
-	buf_clear(record);
-	switch (mapping_apply(source->mapping, entry, record, &why, note, &context)) {
-	case CX_OK: return batch_put(batch, uuid, buf_span(record));
-	case CX_NOTFOUND: return batch_remove(batch, uuid);
-	case CX_ENOMEM: return CX_ENOMEM;
-	case CX_ETEMP:
-	case CX_EINVAL:
-	case CX_ETOOLONG:
-	case CX_EEXIST:
-	case CX_EFULL:
-	case CX_EFORMAT:
-	case CX_ECONF:
-	case CX_EIO: break;
-	}
-	source_skipped(source, entry->dn, why.text);
-	return batch_unusable(batch, uuid, entry->dn, why.text);
-}
-
-static void log_outcome(struct source *source, const struct batch *batch,
-    const struct apply_outcome *outcome)
-{
-	const char *name = source->conf->name;
-
-	if (batch->is_complete || batch->is_refresh) {
-		log_info(
-		    "directory=%s refreshed: changed=%zu removed=%zu skipped=%zu held=%zu",
-		    name, outcome->changed, outcome->removed, outcome->skipped,
-		    outcome->held);
-	} else if (outcome->changed || outcome->removed) {
-		log_debug("directory=%s changed=%zu removed=%zu", name,
-		    outcome->changed, outcome->removed);
-	}
-	if (outcome->newly_held) {
-		log_error(
-		    "directory=%s removals kept back: %zu now, %zu in all; if they are "
-		    "meant: coexistctl accept-refresh %s",
-		    name, outcome->newly_held, outcome->held, name);
-	}
-}
-
-enum status source_deliver(struct source *source, struct batch *batch)
-{
-	struct slot *slot = slot_of(source);
-	struct apply_outcome outcome;
-	struct errbuf err = { "" };
-	enum status status = apply_batch(source->apply, &slot->applied, batch,
-	    slot->owner->clock(), &outcome, &err);
-
-	if (status == CX_OK) {
-		source->changes_applied += outcome.changed + outcome.removed;
-		if (batch->has_contact) {
-			source->last_error[0] = '\0';
-		}
-		log_outcome(source, batch, &outcome);
-	} else {
-		source_error(source, "cannot write the replica: %s", err.text);
-	}
-	batch_clear(batch);
-	return status;
-}
-
-struct store_writer *source_store(struct source *source)
-{
-	return apply_store(source->apply);
-}
-
-enum status source_cookie(struct source *source, struct buf *out)
-{
-	return apply_cookie(source->apply, &slot_of(source)->applied, out);
 }
 
 enum status sources_accept(struct sources *sources, struct source *source,

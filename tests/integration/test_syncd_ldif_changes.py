@@ -126,3 +126,18 @@ def test_any_row_of_changes_ends_like_a_first_load(syncd):
         wait_for(lambda: syncd.status()["recipients"] == len(kept), f"step {step}")
         syncd.wait_status(state="loaded")
     assert syncd.dump() == fresh_dump({"corp": text})
+
+
+def test_addresses_claimed_twice_are_reported_once(syncd):
+    syncd.configure({"corp": "", "pop": ""})
+    syncd.write(mailboxes(0, 3) + "\n" + mailbox(9, mail="u1@acme.example"))
+    syncd.write(mailbox(50) + "\n" + mailbox(2, dn="uid=two,dc=pop"), "pop")
+    syncd.daemon.start()
+    within = r"directory=corp address smtp:u1@acme.example .*nobody's"
+    between = r"directory=pop address smtp:u2@acme.example of .uid=two,dc=pop. .*corp, which wins"
+    wait_for(lambda: syncd.daemon.log_lines(within) and syncd.daemon.log_lines(between),
+             lambda: f"the reports:\n{syncd.daemon.log_text()}")
+    syncd.write(mailboxes(0, 4) + "\n" + mailbox(9, mail="u1@acme.example", cn="changed"))
+    syncd.wait_status(recipients=5)
+    assert len(syncd.daemon.log_lines(within)) == 1
+    assert len(syncd.daemon.log_lines(between)) == 1

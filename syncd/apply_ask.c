@@ -1,0 +1,97 @@
+#include "config.h"
+
+#include "syncd/apply_parts.h"
+
+enum status apply_accept(struct apply *apply, uint8_t source, size_t *removed,
+    struct errbuf *err)
+{
+	struct record_id id = { .source = source };
+	const uint8_t *uuid;
+	bool is_changed = false;
+	struct buf held;
+	enum status status = store_begin(apply->store, err);
+
+	*removed = 0;
+	if (status != CX_OK) {
+		return status;
+	}
+	buf_init(&held);
+	status = apply_get_note(apply, source, SYNC_NOTES_HELD, &held);
+	if (status == CX_OK && held.len == 0) {
+		status = CX_NOTFOUND;
+	}
+	for (struct span rest = buf_span(&held);
+	     status == CX_OK && held_next(&rest, &uuid);) {
+		memcpy(id.uuid, uuid, sizeof(id.uuid));
+		status = store_remove(apply->store, &id);
+		*removed += status == CX_OK;
+		status = status == CX_NOTFOUND ? CX_OK : status;
+	}
+	buf_release(&held);
+	if (status == CX_OK) {
+		status = apply_put_note(apply, source, SYNC_NOTES_HELD,
+		    (struct span){ NULL, 0 }, &is_changed);
+	}
+	/* What was accepted is not held against the next removals. */
+	if (status == CX_OK) {
+		status = apply_put_note(apply, source, SYNC_NOTES_REMOVALS,
+		    (struct span){ NULL, 0 }, &is_changed);
+	}
+	if (status != CX_OK) {
+		store_abort(apply->store);
+		errbuf_set(err, "%s",
+		    status == CX_NOTFOUND ? "no removals are kept back"
+					  : status_text(status));
+		return status;
+	}
+	return store_commit(apply->store, err);
+}
+
+enum status apply_cookie(struct apply *apply, const struct apply_source *source,
+    struct buf *out)
+{
+	struct errbuf err;
+	struct buf confhash;
+	enum status status = store_begin(apply->store, &err);
+
+	buf_clear(out);
+	if (status != CX_OK) {
+		return status;
+	}
+	buf_init(&confhash);
+	status = apply_get_note(apply, source->id, SYNC_NOTES_CONFHASH, &confhash);
+	if (status == CX_OK && confhash.len == sizeof(source->confhash) &&
+	    memcmp(confhash.data, source->confhash, confhash.len) == 0) {
+		status = apply_get_note(apply, source->id, SYNC_NOTES_COOKIE, out);
+	}
+	buf_release(&confhash);
+	store_abort(apply->store);
+	return status;
+}
+
+enum status apply_report(struct apply *apply, uint8_t source, struct apply_report *out)
+{
+	const struct apply_state *state = &apply->states[source];
+	struct errbuf err;
+	struct buf note;
+	enum status status = store_begin(apply->store, &err);
+
+	*out = (struct apply_report){ .is_loaded = state->is_loaded,
+		.last_contact = state->contact };
+	if (status != CX_OK) {
+		return status;
+	}
+	out->recipients = store_count(apply->store, source, RECORD_RECIPIENT);
+	out->domains = store_count(apply->store, source, RECORD_DOMAIN);
+	out->connectors = store_count(apply->store, source, RECORD_CONNECTOR);
+	buf_init(&note);
+	status = apply_get_note(apply, source, SYNC_NOTES_HELD, &note);
+	out->held = held_count(buf_span(&note));
+	if (status == CX_OK) {
+		status = apply_get_note(apply, source, SYNC_NOTES_SKIPPED, &note);
+		out->skipped = skipped_count(buf_span(&note));
+	}
+	buf_release(&note);
+	store_abort(apply->store);
+	return status;
+}

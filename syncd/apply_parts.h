@@ -1,0 +1,57 @@
+#ifndef CX_APPLY_PARTS_H
+#define CX_APPLY_PARTS_H
+
+#include "replica/sync_notes.h"
+#include "syncd/apply.h"
+#include "syncd/apply_plan.h"
+
+/*
+ * Inside apply: apply.c makes a batch a transaction, apply_notes.c keeps what belongs to it
+ * beside the data, apply_sources.c follows the configuration, apply_ask.c answers.
+ */
+
+/* What is remembered of a source between batches. */
+struct apply_state {
+	bool is_loaded;
+	int64_t contact; /* as stored */
+	int64_t cookie_written;
+	bool has_cookie; /* one that is newer than the stored one */
+	struct buf cookie;
+};
+
+struct apply {
+	struct store_writer *store;
+	struct apply_state states[256];
+};
+
+/* One attempt at a batch. */
+struct attempt {
+	struct apply *apply;
+	const struct apply_source *source;
+	const struct batch *batch;
+	int64_t now;
+	struct plan plan;
+	struct valve valve;
+	struct buf held, skipped; /* as stored */
+	bool is_changed;          /* something that must be written now */
+	bool is_building, wants_new_file;
+	struct apply_outcome outcome;
+};
+
+/* --- apply_notes.c; all within a transaction --- */
+
+/* None: empty, CX_OK. */
+enum status apply_get_note(struct apply *, uint8_t source, const char *what,
+    struct buf *out);
+/* Writes what is not there like that already; *changed is set, never cleared. */
+enum status apply_put_note(struct apply *, uint8_t source, const char *what,
+    struct span value, bool *changed);
+
+enum status attempt_read_notes(struct attempt *);
+/* The list of skipped entries, as it is after the batch. */
+enum status attempt_merge_skipped(struct attempt *);
+enum status attempt_write_valve(struct attempt *);
+/* The newest cookie there is, and the request that it is good for. */
+enum status attempt_write_cookie(struct attempt *);
+
+#endif

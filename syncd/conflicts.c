@@ -1,0 +1,116 @@
+#include "config.h"
+
+#include "syncd/conflicts.h"
+
+#include "replica/index.h"
+#include "replica/store.h"
+
+/* Owners of one address that are looked at. */
+enum {
+	OWNERS_MAX = 4
+};
+
+struct search {
+	struct snapshot *snapshot;
+	conflict_found *found;
+	void *context;
+	unsigned count;
+};
+
+static const char *directory_name(struct search *search, uint8_t source)
+{
+	size_t count;
+	const struct source_info *sources = snapshot_sources(search->snapshot, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (sources[i].id == source) {
+			return sources[i].name;
+		}
+	}
+	return "";
+}
+
+static struct span dn_of(struct search *search, const struct record_id *id)
+{
+	struct record record;
+
+	if (snapshot_record(search->snapshot, id, &record) != CX_OK) {
+		return (struct span){ NULL, 0 };
+	}
+	return record_first(&record, TAG_DN);
+}
+
+/* The owners come best first: each behind the first is told of. */
+static void look_up(struct search *search, const struct key *key)
+{
+	struct address_owner owners[OWNERS_MAX];
+	size_t count = 0;
+
+	if (snapshot_address_owners(search->snapshot, key, owners, OWNERS_MAX,
+		&count) != CX_OK) {
+		return;
+	}
+	for (size_t i = 1; i < count && i < OWNERS_MAX; i++) {
+		struct conflict conflict = {
+			.address = key_span(key),
+			.is_ambiguous = owners[i].id.source == owners[0].id.source,
+			.winner = dn_of(search, &owners[0].id),
+			.loser = dn_of(search, &owners[i].id),
+			.directory = directory_name(search, owners[i].id.source),
+			.winning_directory =
+			    directory_name(search, owners[0].id.source),
+		};
+
+		if (owners[i].rank == RANK_OWN && search->count++ < CONFLICTS_MAX) {
+			search->found(search->context, &conflict);
+		}
+	}
+}
+
+static void look_at(struct search *search, struct index_set *set)
+{
+	for (size_t i = 0; i < set->count && search->count < CONFLICTS_MAX; i++) {
+		const struct index_entry *entry = &set->entries[i];
+		struct span text = index_key(set, entry);
+		struct key key;
+
+		if (entry->kind != INDEX_ADDR || entry->value[0] != RANK_OWN ||
+		    text.len >= sizeof(key.bytes)) {
+			continue;
+		}
+		key.len = text.len;
+		memcpy(key.bytes, text.ptr, text.len);
+		key.bytes[text.len] = '\0';
+		look_up(search, &key);
+	}
+}
+
+void conflicts_find(const char *replica, const struct batch *batch,
+    conflict_found *found, void *context)
+{
+	struct search search = { .found = found, .context = context };
+	struct record_id id = { .source = batch->source };
+	struct index_set set;
+	struct store *store;
+	struct errbuf err;
+
+	if (store_open(replica, &store, &err) != CX_OK) {
+		return;
+	}
+	index_init(&set);
+	if (snapshot_begin(store, &search.snapshot, &err) == CX_OK) {
+		for (size_t i = 0; i < batch->count; i++) {
+			const struct change *change = &batch->changes[i];
+
+			memcpy(id.uuid, change->uuid, sizeof(id.uuid));
+			if (change->is_changed &&
+			    index_build(&id, batch_record(batch, change), &set) ==
+				CX_OK) {
+				look_at(&search, &set);
+			}
+		}
+		snapshot_end(search.snapshot);
+	}
+	index_release(&set);
+	store_close(store);
+}

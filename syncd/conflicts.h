@@ -1,0 +1,25 @@
+#ifndef CX_CONFLICTS_H
+#define CX_CONFLICTS_H
+
+#include "syncd/batch.h"
+
+/*
+ * Addresses that more than one entry claims, looked for where a batch has just changed
+ * something, for people to be told. Reads the replica after the commit.
+ */
+struct conflict {
+	struct span address;       /* its key, "smtp:adam@acme.example" */
+	bool is_ambiguous;         /* both in one directory: nobody has it */
+	struct span winner, loser; /* DNs */
+	const char *directory, *winning_directory;
+};
+
+/* Borrowed for the call. */
+typedef void conflict_found(void *context, const struct conflict *);
+
+/* At most CONFLICTS_MAX are told of one batch. Without a replica: none. */
+#define CONFLICTS_MAX 100
+void conflicts_find(const char *replica, const struct batch *, conflict_found *,
+    void *context);
+
+#endif
