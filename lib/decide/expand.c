@@ -36,6 +36,11 @@ static bool is_same_object(const struct found *a, const struct found *b)
 	return record_id_equal(&a->id, &b->id);
 }
 
+/*
+ * A target in a domain of ours, or of another type. What another object claims is expanded
+ * in turn: a mailbox that has moved here may have kept its MS address, and the router
+ * takes that for the mailbox's too.
+ */
 static void expand_target_of_ours(struct expansion *x, const struct found *found,
     const struct address *target, const struct address *via, const struct path *path,
     const struct path *down)
@@ -51,9 +56,13 @@ static void expand_target_of_ours(struct expansion *x, const struct found *found
 		collection_step_address(&x->list, path->depth, RULE_AMBIGUOUS, target, nothing);
 	} else if (status != CX_OK || claimed.rank == RANK_TARGET ||
 	    is_same_object(&claimed, found)) {
-		deliver_own_target(x, found, target, via, path);
+		if (address_is_smtp(target)) {
+			deliver_own_target(x, found, target, via, path);
+		} else {
+			deliver_encapsulated(x, found, target, via, path);
+		}
 	} else {
-		expand_object(x, &claimed, target, down);
+		expand_object(x, &claimed, address_is_smtp(target) ? target : NULL, down);
 	}
 }
 
@@ -71,7 +80,7 @@ static void expand_target(struct expansion *x, const struct found *found,
 		return;
 	}
 	if (!address_is_smtp(&target)) {
-		deliver_encapsulated(x, found, &target, via, path);
+		expand_target_of_ours(x, found, &target, via, path, down);
 		return;
 	}
 	status = find_domain(x->view, address_domain(&target), &domain, &id);
