@@ -130,6 +130,23 @@ void deliver_foreign(struct expansion *x, const struct address *address,
 	deliver(x, &to, path);
 }
 
+/*
+ * A mailbox whose every address of ours another object has won, or has made ambiguous: mail for
+ * it goes where mail for that address goes. Leaving it out would lose mail, as where two
+ * directories list one person, and a group of the second its own entry.
+ */
+static void deliver_to_winner(struct expansion *x, const struct found *found,
+    const struct address *address, const struct path *path)
+{
+	struct frame frame = { .id = &found->id, .up = path->up };
+	struct path next = *path;
+
+	next.is_asked = false;
+	next.depth = path->depth + 1;
+	next.up = &frame;
+	expand_address(x, address, &next);
+}
+
 /* A mailbox with no address of ours, reached by reference: its mail attribute is elsewhere. */
 static void deliver_outside(struct expansion *x, const struct found *found,
     const struct path *path)
@@ -169,6 +186,13 @@ void deliver_self(struct expansion *x, const struct found *found,
 		return;
 	}
 	status = lookup_primary(x->view, found, &primary);
+	if (status == CX_NOTFOUND) {
+		status = lookup_claimed(x->view, &found->recipient, &primary);
+		if (status == CX_OK) {
+			deliver_to_winner(x, found, &primary, path);
+			return;
+		}
+	}
 	if (status == CX_NOTFOUND) {
 		deliver_outside(x, found, path);
 		return;

@@ -313,8 +313,8 @@ bool lookup_is_trick(const struct address *address)
 	    (strcmp(inner.type, "smtp") == 0 || strcmp(inner.type, "x500") == 0);
 }
 
-/* Whether the first address of `values` that will do is found: ours, and the object's own. */
-static enum status first_own(const struct view *view, const struct found *found,
+/* The first address of `values` that lies in a domain of ours; only `owner`'s if there is one. */
+static enum status first_of_ours(const struct view *view, const struct record_id *owner,
     struct values values, struct address *out)
 {
 	struct domain domain;
@@ -329,10 +329,13 @@ static enum status first_own(const struct view *view, const struct found *found,
 		}
 		status = find_domain(view, (struct span){ out->domain, out->domain_len },
 		    &domain, &id);
+		if (status == CX_OK && owner == NULL) {
+			return CX_OK;
+		}
 		if (status == CX_OK) {
 			address_key(out, &key);
 			status = owner_of_key(view, &key, RANK_OWN, &id);
-			if (status == CX_OK && record_id_equal(&id, &found->id)) {
+			if (status == CX_OK && record_id_equal(&id, owner)) {
 				return CX_OK;
 			}
 		}
@@ -343,17 +346,28 @@ static enum status first_own(const struct view *view, const struct found *found,
 	return CX_NOTFOUND;
 }
 
+static enum status find_primary(const struct view *view, const struct recipient *r,
+    const struct record_id *owner, struct address *out)
+{
+	enum status status = first_of_ours(view, owner, r->primaries, out);
+
+	if (status == CX_NOTFOUND) {
+		status = first_of_ours(view, owner, r->mails, out);
+	}
+	if (status == CX_NOTFOUND) {
+		status = first_of_ours(view, owner, r->proxies, out);
+	}
+	return status;
+}
+
 enum status lookup_primary(const struct view *view, const struct found *found,
     struct address *out)
 {
-	const struct recipient *r = &found->recipient;
-	enum status status = first_own(view, found, r->primaries, out);
+	return find_primary(view, &found->recipient, &found->id, out);
+}
 
-	if (status == CX_NOTFOUND) {
-		status = first_own(view, found, r->mails, out);
-	}
-	if (status == CX_NOTFOUND) {
-		status = first_own(view, found, r->proxies, out);
-	}
-	return status;
+enum status lookup_claimed(const struct view *view, const struct recipient *recipient,
+    struct address *out)
+{
+	return find_primary(view, recipient, NULL, out);
 }

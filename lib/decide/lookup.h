@@ -54,6 +54,9 @@ bool lookup_is_trick(const struct address *);
 
 /* The first of the object's addresses that lies in a domain of ours and is really its own. */
 enum status lookup_primary(const struct view *, const struct found *, struct address *out);
+/* The same, whoever has won the address. */
+enum status lookup_claimed(const struct view *, const struct recipient *,
+    struct address *out);
 
 void lookup_note_source(const struct view *, uint8_t source, uint32_t *sources);
 

@@ -1,0 +1,123 @@
+#include "config.h"
+
+#include <stdio.h>
+
+#include "decide/authorize.h"
+#include "decide/route.h"
+#include "make_record.h"
+#include "org.h"
+#include "replica/recipient.h"
+#include "unit.h"
+#include "value/dn.h"
+
+/*
+ * Decisions at the edges, which tests/cases cannot set up: several directories, ages that
+ * no clock gives, many connectors.
+ */
+
+static struct org org;
+static uint8_t partner; /* a second directory, after `corp` */
+
+static void open_org(void)
+{
+	struct source_info sources[] = {
+		{ .name = "corp", .provides_recipients = true, .provides_domains = true,
+		    .provides_connectors = true },
+		{ .name = "partner", .provides_recipients = true },
+	};
+
+	org_open(&org);
+	org_put_domain(&org);
+	ck_assert_int_eq(store_set_sources(org.writer, sources, 2), CX_OK);
+	partner = sources[1].id;
+	ck_assert_int_eq(store_set_contact(org.writer, partner, ORG_NOW, true), CX_OK);
+}
+
+static void close_org(void)
+{
+	org_close(&org);
+}
+
+/* A record of the second directory. */
+static void put_partner(unsigned number, uint32_t flags, const char *dn, const char *mail,
+    const char *member_dn)
+{
+	struct record_id id = make_id(partner, number);
+	struct key member;
+	struct buf buf;
+
+	buf_init(&buf);
+	if (member_dn != NULL) {
+		ck_assert_int_eq(dn_key(span_of(member_dn), &member), CX_OK);
+		make_record(&buf, RECORD_RECIPIENT, flags, TAG_DN, dn, TAG_MAIL, mail,
+		    TAG_MEMBER_KEY, member.bytes, 0);
+	} else {
+		make_record(&buf, RECORD_RECIPIENT, flags, TAG_DN, dn, TAG_MAIL, mail, 0);
+	}
+	ck_assert_int_eq(store_put(org.writer, &id, buf_span(&buf), NULL), CX_OK);
+	buf_release(&buf);
+}
+
+/* Both directories know Adam. A group of the second has its own entry of him as member. */
+START_TEST(delivers_a_reference_whose_address_another_directory_has_won_to_the_winner)
+{
+	struct resolution resolution;
+
+	org_put_mailbox(&org, "adam");
+	put_partner(1, 0, "uid=adam,dc=partner", "adam@acme.example", NULL);
+	put_partner(2, RECIPIENT_IS_GROUP, "cn=team,dc=partner", "team@acme.example",
+	    "uid=adam,dc=partner");
+	org_look(&org);
+	resolution = org_resolve(&org, "team@acme.example", NULL);
+	ck_assert_int_eq(resolution.verdict, VERDICT_DELIVER);
+	ck_assert_uint_eq(resolution.delivery_count, 1);
+	unit_assert_span(resolution.deliveries[0].address, "adam@acme.example", "winner");
+	unit_assert_span(resolution.deliveries[0].object, "uid=adam,dc=acme", "winner");
+	ck_assert(!resolution.has_missing);
+}
+END_TEST
+
+/* Leaving a member out because its address is in dispute would lose its mail. */
+START_TEST(leaves_out_no_reference_because_its_address_is_ambiguous)
+{
+	struct resolution resolution;
+
+	put_partner(1, 0, "uid=adam,dc=partner", "adam@acme.example", NULL);
+	put_partner(2, 0, "uid=adam2,dc=partner", "adam@acme.example", NULL);
+	put_partner(3, RECIPIENT_IS_GROUP, "cn=team,dc=partner", "team@acme.example",
+	    "uid=adam,dc=partner");
+	org_look(&org);
+	resolution = org_resolve(&org, "team@acme.example", NULL);
+	ck_assert_int_eq(resolution.verdict, VERDICT_BROKEN);
+	ck_assert_int_eq(resolution.rule, RULE_AMBIGUOUS);
+}
+END_TEST
+
+/* The winner leads back to the object that lost its address: it ends. */
+START_TEST(ends_where_the_winner_refers_back_to_the_loser)
+{
+	struct key loser;
+
+	ck_assert_int_eq(dn_key(SPAN("uid=adam,dc=partner"), &loser), CX_OK);
+	org_put(&org, RECORD_RECIPIENT, 0, TAG_DN, "uid=adam,dc=acme", TAG_MAIL,
+	    "adam@acme.example", TAG_ALT_KEY, loser.bytes, 0);
+	put_partner(1, 0, "uid=adam,dc=partner", "adam@acme.example", NULL);
+	org_look(&org);
+	ck_assert_int_eq(org_resolve(&org, "adam@acme.example", NULL).verdict, VERDICT_LOOP);
+}
+END_TEST
+
+Suite *unit_suite(void)
+{
+	Suite *suite = suite_create("decide edges");
+	TCase *tcase = tcase_create("edges");
+
+	tcase_add_checked_fixture(tcase, open_org, close_org);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase,
+	    delivers_a_reference_whose_address_another_directory_has_won_to_the_winner);
+	tcase_add_test(tcase, leaves_out_no_reference_because_its_address_is_ambiguous);
+	tcase_add_test(tcase, ends_where_the_winner_refers_back_to_the_loser);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
