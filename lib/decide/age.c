@@ -7,7 +7,9 @@
 
 static bool is_fresh(const struct source_info *source, int64_t now, int64_t limit_s)
 {
-	if (!source->is_loaded || source->last_contact > now + FUTURE_TOLERANCE_S) {
+	/* 0 is never; before that nothing was, and the difference might not fit. */
+	if (!source->is_loaded || source->last_contact <= 0 ||
+	    source->last_contact > now + FUTURE_TOLERANCE_S) {
 		return false;
 	}
 	return now - source->last_contact <= limit_s;

@@ -107,6 +107,30 @@ START_TEST(ends_where_the_winner_refers_back_to_the_loser)
 }
 END_TEST
 
+static const struct contact_row {
+	const char *label;
+	int64_t when;
+} contact_rows[] = {
+	{ "never", 0 },
+	{ "before the epoch", -1 },
+	{ "as far back as can be written", INT64_MIN },
+	{ "as far ahead", INT64_MAX },
+};
+
+START_TEST(trusts_no_directory_with_an_impossible_time_of_contact)
+{
+	const struct contact_row *row = &contact_rows[_i];
+
+	org.settings.max_staleness_s = INT64_MAX;
+	org_put_mailbox(&org, "adam");
+	org_contact(&org, row->when, true);
+	org_look(&org);
+	ck_assert_msg(org_resolve(&org, "adam@acme.example", NULL).verdict ==
+		VERDICT_UNAVAILABLE,
+	    "%s", row->label);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -118,6 +142,8 @@ Suite *unit_suite(void)
 	    delivers_a_reference_whose_address_another_directory_has_won_to_the_winner);
 	tcase_add_test(tcase, leaves_out_no_reference_because_its_address_is_ambiguous);
 	tcase_add_test(tcase, ends_where_the_winner_refers_back_to_the_loser);
+	tcase_add_loop_test(tcase, trusts_no_directory_with_an_impossible_time_of_contact, 0,
+	    sizeof(contact_rows) / sizeof(contact_rows[0]));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
