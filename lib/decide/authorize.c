@@ -162,6 +162,10 @@ void authorize(const struct view *view, const struct relay_facts *facts,
 	    by_fingerprint(view, facts->certificate_fingerprint, out) ||
 	    by_fingerprint(view, facts->key_fingerprint, out) ||
 	    by_network(view, facts, out)) {
+		/* To forbid is to refuse for good, and that takes all directories. */
+		if (out->verdict == RELAY_FORBIDDEN && !age_allows_refusal(view)) {
+			answer(out, RELAY_UNAVAILABLE, RELAY_BY_AGE, out->object);
+		}
 		return;
 	}
 	/* Nothing speaks for the client; is that knowledge, or the lack of it? */

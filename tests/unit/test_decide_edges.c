@@ -131,6 +131,39 @@ START_TEST(trusts_no_directory_with_an_impossible_time_of_contact)
 }
 END_TEST
 
+static const struct forbidden_row {
+	const char *label, *login, *ip;
+	int64_t partner_age;
+	enum relay_verdict verdict;
+} forbidden_rows[] = {
+	{ "network, fresh", "", "192.0.2.9", 0, RELAY_FORBIDDEN },
+	{ "network, stale", "", "192.0.2.9", 3601, RELAY_UNAVAILABLE },
+	{ "login, fresh", "kid", "203.0.113.1", 0, RELAY_FORBIDDEN },
+	{ "login, stale", "kid", "203.0.113.1", 3601, RELAY_UNAVAILABLE },
+	{ "permission, stale", "", "192.0.2.8", 3601, RELAY_PERMITTED },
+};
+
+/* 554 is for good: it takes all directories, as every other 5xx. */
+START_TEST(forbids_relay_for_good_only_on_what_all_directories_say_now)
+{
+	const struct forbidden_row *row = &forbidden_rows[_i];
+	struct relay_facts facts = { .has_ip = true, .login = span_of(row->login) };
+	struct authorization authorization;
+
+	org_put(&org, RECORD_CONNECTOR, 0, TAG_DN, "cn=c,dc=acme", TAG_NAME, "c",
+	    TAG_RELAY_CLIENT, "192.0.2.0/24", TAG_RELAY_CLIENT, "!192.0.2.9", 0);
+	org_put(&org, RECORD_RECIPIENT, RECIPIENT_RELAY_FORBIDDEN, TAG_DN, "uid=kid,dc=acme",
+	    TAG_MAIL, "kid@acme.example", TAG_LOGIN, "kid", 0);
+	ck_assert_int_eq(
+	    store_set_contact(org.writer, partner, ORG_NOW - row->partner_age, true), CX_OK);
+	org_look(&org);
+	ck_assert_int_eq(ip_parse(span_of(row->ip), &facts.ip), CX_OK);
+	authorize(&org.view, &facts, &authorization);
+	ck_assert_msg(authorization.verdict == row->verdict, "%s: %s", row->label,
+	    relay_verdict_text(authorization.verdict));
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -144,6 +177,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, ends_where_the_winner_refers_back_to_the_loser);
 	tcase_add_loop_test(tcase, trusts_no_directory_with_an_impossible_time_of_contact, 0,
 	    sizeof(contact_rows) / sizeof(contact_rows[0]));
+	tcase_add_loop_test(tcase, forbids_relay_for_good_only_on_what_all_directories_say_now, 0,
+	    sizeof(forbidden_rows) / sizeof(forbidden_rows[0]));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
