@@ -12,7 +12,8 @@
  * each set of attributes that somebody wrote); beyond, the replica is answered with "don't know".
  */
 #define SHAPES_MAX  256
-#define ENTRIES_MAX 64
+/* Each site of a large organisation may have a connector with SMTP:* */
+#define ENTRIES_MAX 1024
 
 /* The best space so far for an address. */
 struct candidate {
@@ -66,7 +67,8 @@ static enum status consider_pattern(const struct view *view, const struct key *p
 	if (count > ENTRIES_MAX) {
 		return CX_EFORMAT;
 	}
-	for (i = 0; i < count; i++) {
+	/* The cheapest come first, and no other of one pattern can win. */
+	for (i = 0; i < count && entries[i].cost == entries[0].cost; i++) {
 		candidate.space.cost = entries[i].cost;
 		candidate.space.literals = entries[i].literals;
 		candidate.space.is_exact = entries[i].is_exact;

@@ -164,6 +164,27 @@ START_TEST(forbids_relay_for_good_only_on_what_all_directories_say_now)
 }
 END_TEST
 
+/* Every site of a large organisation has a connector to the Internet. */
+START_TEST(routes_with_many_connectors_of_one_address_space)
+{
+	char name[16], dn[32], memory[NEXT_HOP_MAX];
+	struct address address;
+	struct buf next_hop;
+
+	for (int i = 200; i > 0; i--) {
+		snprintf(name, sizeof(name), "site%03d", i);
+		snprintf(dn, sizeof(dn), "cn=%s,dc=acme", name);
+		org_put(&org, RECORD_CONNECTOR, 0, TAG_DN, dn, TAG_NAME, name, TAG_NEXT_HOP, name,
+		    TAG_SPACE, i == 1 ? "SMTP:*;2" : "SMTP:*", 0);
+	}
+	org_look(&org);
+	ck_assert_int_eq(address_parse_internal(SPAN("joe@outside.example"), &address), CX_OK);
+	buf_init_fixed(&next_hop, memory, sizeof(memory));
+	unit_assert_status(route(&org.view, &address, &next_hop, NULL), CX_OK, "route");
+	unit_assert_span(buf_span(&next_hop), "relay:[site002]", "lowest cost, then name");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -179,6 +200,7 @@ Suite *unit_suite(void)
 	    sizeof(contact_rows) / sizeof(contact_rows[0]));
 	tcase_add_loop_test(tcase, forbids_relay_for_good_only_on_what_all_directories_say_now, 0,
 	    sizeof(forbidden_rows) / sizeof(forbidden_rows[0]));
+	tcase_add_test(tcase, routes_with_many_connectors_of_one_address_space);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
