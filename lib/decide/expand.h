@@ -41,6 +41,7 @@ struct frame {
 struct path {
 	unsigned depth; /* objects so far */
 	bool is_asked;	/* still the address asked for (its domain may have been rewritten) */
+	bool is_postmaster; /* the configured one, maybe rewritten since */
 	enum delivery_kind kind;
 	enum rule rule;
 	struct span extension; /* goes along, with propagate_extension */

@@ -51,6 +51,7 @@ static void expand_postmaster(struct expansion *x, const struct path *path)
 	struct key configured;
 
 	next.is_asked = false;
+	next.is_postmaster = true;
 	next.depth = path->depth + 1;
 	next.kind = worse_kind(path->kind, DELIVERY_REDIRECT);
 	next.rule = RULE_POSTMASTER;
@@ -66,7 +67,7 @@ static void expand_postmaster(struct expansion *x, const struct path *path)
 		return;
 	}
 	address_key(&postmaster, &configured);
-	if (path->rule == RULE_POSTMASTER || key_equal(&configured, &x->asked)) {
+	if (path->is_postmaster || key_equal(&configured, &x->asked)) {
 		/* The configured one is unknown too: the MTA's own takes it. */
 		deliver_unclaimed(x, &own, RULE_POSTMASTER, &next);
 		return;

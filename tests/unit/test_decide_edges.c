@@ -185,6 +185,23 @@ START_TEST(routes_with_many_connectors_of_one_address_space)
 }
 END_TEST
 
+/* The postmaster is configured where a rewritten domain leads back to the one that asks. */
+START_TEST(never_turns_the_postmaster_into_a_loop)
+{
+	struct resolution resolution;
+
+	org.settings.postmaster = "postmaster@old.example";
+	org_put(&org, RECORD_DOMAIN, 0, TAG_DN, "associatedDomain=old.example,dc=acme",
+	    TAG_DOMAIN, "old.example", TAG_DOMAIN_TYPE, "4", TAG_REWRITE_DOMAIN,
+	    "acme.example", 0);
+	org_look(&org);
+	resolution = org_resolve(&org, "postmaster@acme.example", NULL);
+	ck_assert_int_eq(resolution.verdict, VERDICT_DELIVER);
+	ck_assert_uint_eq(resolution.delivery_count, 1);
+	unit_assert_span(resolution.deliveries[0].address, "postmaster", "the MTA's own");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -201,6 +218,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, forbids_relay_for_good_only_on_what_all_directories_say_now, 0,
 	    sizeof(forbidden_rows) / sizeof(forbidden_rows[0]));
 	tcase_add_test(tcase, routes_with_many_connectors_of_one_address_space);
+	tcase_add_test(tcase, never_turns_the_postmaster_into_a_loop);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
