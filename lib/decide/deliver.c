@@ -83,7 +83,7 @@ void deliver(struct expansion *x, const struct destination *to,
 	}
 	if (is_new || path->kind < delivery->kind) {
 		delivery->kind = path->kind;
-		delivery->rule = to->rule;
+		delivery->rule = path->leads != RULE_NONE ? path->leads : to->rule;
 		delivery->is_foreign = to->is_foreign;
 	}
 	collection_step_address(&x->list, path->depth, to->rule, to->address,

@@ -114,6 +114,15 @@ static void expand_reference(struct expansion *x, struct span key, struct span d
 	}
 }
 
+/* One more step; the first from the object asked for is what its deliveries are due to. */
+static void take_step(struct path *path, enum rule rule)
+{
+	path->rule = rule;
+	if (path->leads == RULE_NONE) {
+		path->leads = rule;
+	}
+}
+
 /* Each reference of a list, with its DN as written for the steps. */
 static void expand_references(struct expansion *x, struct values keys, struct values dns,
     const struct path *path)
@@ -154,11 +163,11 @@ static void expand_alternates(struct expansion *x, const struct recipient *recip
 	    (recipient->flags & RECIPIENT_DELIVER_AND_REDIRECT) != 0 ? DELIVERY_COPY
 								     : DELIVERY_REDIRECT);
 	if (values_count(recipient->alternates) > 0) {
-		alternates.rule = RULE_ALT_RECIPIENT;
+		take_step(&alternates, RULE_ALT_RECIPIENT);
 		expand_references(x, recipient->alternates, recipient->alternate_dns,
 		    &alternates);
 	} else {
-		alternates.rule = RULE_FORWARDING_ADDRESS;
+		take_step(&alternates, RULE_FORWARDING_ADDRESS);
 		expand_text(x, recipient->forwarding_address, &alternates);
 	}
 }
@@ -171,7 +180,7 @@ static void expand_members(struct expansion *x, const struct recipient *group,
 	struct span text;
 
 	members.kind = worse_kind(down->kind, DELIVERY_GROUP);
-	members.rule = RULE_MEMBER;
+	take_step(&members, RULE_MEMBER);
 	expand_references(x, group->members, group->member_dns, &members);
 	while (may_go_on(x) && values_next(&addresses, &text)) {
 		expand_text(x, text, &members);
@@ -220,7 +229,7 @@ static void expand_itself(struct expansion *x, const struct found *found,
 		deliver_self(x, found, via, path);
 	} else {
 		target.kind = worse_kind(path->kind, DELIVERY_REDIRECT);
-		target.rule = RULE_TARGET_ADDRESS;
+		take_step(&target, RULE_TARGET_ADDRESS);
 		expand_target(x, found, via, path, &target);
 	}
 }
@@ -234,6 +243,7 @@ static void expand_object(struct expansion *x, const struct found *found,
 		.depth = path->depth + 1,
 		.kind = path->kind,
 		.rule = path->rule,
+		.leads = path->leads,
 		.up = &frame,
 	};
 	bool is_plain =

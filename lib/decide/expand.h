@@ -43,7 +43,8 @@ struct path {
 	bool is_asked;	/* still the address asked for (its domain may have been rewritten) */
 	bool is_postmaster; /* the configured one, maybe rewritten since */
 	enum delivery_kind kind;
-	enum rule rule;
+	enum rule rule;	 /* the last step; the steps show it */
+	enum rule leads; /* of the object asked for: what led away from it. RULE_NONE: nothing */
 	struct span extension; /* goes along, with propagate_extension */
 	const struct frame *up;
 };

@@ -92,7 +92,7 @@ struct delivery {
 	struct span key;     /* address_key() of it */
 	struct span next_hop; /* "transport:nexthop"; empty: the MTA routes it */
 	enum delivery_kind kind;
-	enum rule rule;
+	enum rule rule; /* what the object asked for has to do with it; the steps tell the rest */
 	struct span object; /* DN of the object it belongs to; empty: none */
 	bool is_foreign;    /* leaves for a domain that is not ours */
 	bool needs_smtputf8;

@@ -112,6 +112,19 @@ def test_mail_that_is_not_ours_is_left_alone(site):
     ledger.balance()
 
 
+def test_the_log_says_what_became_of_a_recipient_and_why(site):
+    ledger = site.ledger()
+    send(site, ledger, {a: FATES[a] for a in ("red@acme.example", "copied@acme.example",
+                                              "plain@acme.example")})
+    ledger.balance()
+    for name, action in (("red", "redirect"), ("copied", "copy")):
+        line = (rf"coexist-milter: [0-9A-F]{{6,}}: to=<{name}@pop\.example>, "
+                rf"orig_to=<{name}@acme\.example>, action={action}, "
+                rf'object="{person_dn(name)}", rule=altRecipient$')
+        assert site.milter.log_lines(line), site.milter.log_text()[-2000:]
+    assert not site.milter.log_lines("orig_to=<plain@acme.example>")
+
+
 def test_local_submission_is_rewritten_too(site):
     ledger = site.ledger()
     ledger_id = ledger.new_id()
