@@ -3,6 +3,7 @@
 #include "replica/store.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,12 +84,27 @@ enum status store_read_current(const char *directory, char out[STORE_NAME_MAX])
 	return store_file_number(out, "") ? CX_OK : CX_EFORMAT;
 }
 
-enum status store_open(const char *directory, struct store **out, struct errbuf *err)
+/* Missing, but where the writer makes it. */
+static bool may_yet_be_made(const char *directory)
+{
+	struct stat parent;
+	char *copy = strdup(directory);
+	bool is_there =
+	    copy && stat(dirname(copy), &parent) == 0 && S_ISDIR(parent.st_mode);
+
+	free(copy);
+	return is_there;
+}
+
+static enum status check_directory(const char *directory, struct errbuf *err)
 {
 	struct statvfs info;
 	struct stat entry;
 
 	if (stat(directory, &entry) < 0) {
+		if (errno == ENOENT && may_yet_be_made(directory)) {
+			return CX_OK;
+		}
 		errbuf_set(err, "%s: %s", directory, strerror(errno));
 		return CX_ECONF;
 	}
@@ -101,6 +117,16 @@ enum status store_open(const char *directory, struct store **out, struct errbuf 
 		    "%s: on a read-only file system (ReadWritePaths=?): readers' locks would be off",
 		    directory);
 		return CX_ECONF;
+	}
+	return CX_OK;
+}
+
+enum status store_open(const char *directory, struct store **out, struct errbuf *err)
+{
+	enum status status = check_directory(directory, err);
+
+	if (status != CX_OK) {
+		return status;
 	}
 	struct store *store = calloc(1, sizeof(*store));
 

@@ -81,8 +81,9 @@ struct net_entry {
 
 /*
  * Opens for reading. Never fails for want of a replica: snapshot_begin() says
- * so each time until there is one. CX_ECONF (with err): `directory` is not one,
- * or readers' locks would be off there (read-only file system).
+ * so each time until there is one; the writer makes the directory too. CX_ECONF
+ * (with err): `directory` is not one and cannot become one, or readers' locks
+ * would be off there (read-only file system).
  */
 enum status store_open(const char *directory, struct store **out, struct errbuf *);
 void store_close(struct store *);

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "replica/recipient.h"
 #include "replica/store_lmdb.h"
@@ -39,6 +40,28 @@ START_TEST(the_first_replica_is_seen_at_once)
 	ck_assert(is_new);
 	unit_assert_status(snapshot_begin(other, &snap, &fx.err), CX_OK, fx.err.text);
 	ck_assert_uint_eq(snapshot_generation(snap), 0);
+	snapshot_end(snap);
+	store_close(other);
+	store_writer_close(first);
+	unit_rmdir(empty);
+}
+END_TEST
+
+START_TEST(the_writer_makes_the_folder_for_readers_that_were_there_first)
+{
+	char *empty = unit_mkdir();
+	struct store_writer *first;
+	struct store *other;
+	struct snapshot *snap;
+	bool is_new;
+
+	ck_assert_int_eq(rmdir(empty), 0);
+	unit_assert_status(store_open(empty, &other, &fx.err), CX_OK, fx.err.text);
+	unit_assert_status(snapshot_begin(other, &snap, &fx.err), CX_ETEMP, "before");
+	ck_assert_ptr_nonnull(strstr(fx.err.text, "no replica yet"));
+	unit_assert_status(store_writer_open(empty, &first, &is_new, &fx.err), CX_OK,
+	    fx.err.text);
+	unit_assert_status(snapshot_begin(other, &snap, &fx.err), CX_OK, fx.err.text);
 	snapshot_end(snap);
 	store_close(other);
 	store_writer_close(first);
@@ -681,6 +704,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(tcase, fixture_set_up, fixture_tear_down);
 	tcase_add_test(tcase, there_is_no_snapshot_before_there_is_a_replica);
 	tcase_add_test(tcase, the_first_replica_is_seen_at_once);
+	tcase_add_test(tcase, the_writer_makes_the_folder_for_readers_that_were_there_first);
 	tcase_add_test(tcase, a_folder_that_is_none_is_a_wrong_configuration);
 	tcase_add_test(tcase, a_record_is_found_by_every_address_until_it_goes);
 	tcase_add_test(tcase, a_target_that_is_its_own_address_is_listed_once);
