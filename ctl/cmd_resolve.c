@@ -52,7 +52,7 @@ static int read_options(struct request *request, int argc, char **argv)
 }
 
 static int explain_one(struct explainer *explainer, const struct request *request,
-    const char *text, bool one_line)
+    struct span text, bool one_line)
 {
 	int code;
 
@@ -88,7 +88,8 @@ static int explain_input(struct explainer *explainer, const struct request *requ
 			line[--len] = '\0';
 		}
 		if (len > 0) {
-			code = higher(code, explain_one(explainer, request, line, true));
+			code = higher(code, explain_one(explainer, request,
+					  (struct span){ line, (size_t)len }, true));
 		}
 	}
 	free(line);
@@ -113,7 +114,7 @@ static int run(const struct conf *conf, int argc, char **argv)
 		code = higher(code,
 		    strcmp(argv[i], "-") == 0
 			? explain_input(explainer, &request)
-			: explain_one(explainer, &request, argv[i], one_line));
+			: explain_one(explainer, &request, span_of(argv[i]), one_line));
 	}
 	explainer_free(explainer);
 	return code;

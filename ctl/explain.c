@@ -14,12 +14,12 @@
 
 struct explainer {
 	const struct conf *conf;
-	struct store *store;
+	struct store *store;	   /* NULL: there is none */
 	struct snapshot *snapshot; /* NULL: there was none */
 	struct arena arena;
 	struct errbuf trouble; /* why there is no snapshot */
 	/* The present answer. */
-	const char *text;
+	struct span text;
 	const struct explain_facts *facts;
 	struct address address;
 	struct resolution resolution;
@@ -31,7 +31,6 @@ struct explainer {
 struct explainer *explainer_new(const struct conf *conf)
 {
 	struct explainer *e = calloc(1, sizeof(*e));
-	struct errbuf err;
 
 	if (e == NULL) {
 		complain("out of memory");
@@ -45,10 +44,8 @@ struct explainer *explainer_new(const struct conf *conf)
 		explainer_free(e);
 		return NULL;
 	}
-	if (store_open(conf->replica, &e->store, &err) != CX_OK) {
-		complain("%s", err.text);
-		explainer_free(e);
-		return NULL;
+	if (store_open(conf->replica, &e->store, &e->trouble) != CX_OK) {
+		e->store = NULL; /* `trouble` says why every answer is unavailable */
 	}
 	return e;
 }
@@ -128,17 +125,17 @@ static enum status check_sender(const struct explainer *e, const struct view *vi
 }
 
 /* A typed address ("MS:NET/PO/BOX") or what a client would write in RCPT. */
-static enum status parse(const char *text, struct address *out)
+static enum status parse(struct span text, struct address *out)
 {
-	enum status status = address_parse_typed(span_of(text), out);
+	enum status status = address_parse_typed(text, out);
 
 	if (status == CX_OK && !address_is_smtp(out)) {
 		return CX_OK;
 	}
-	return address_parse_path(span_of(text), out);
+	return address_parse_path(text, out);
 }
 
-bool explain(struct explainer *e, const struct explain_facts *facts, const char *text)
+bool explain(struct explainer *e, const struct explain_facts *facts, struct span text)
 {
 	struct view view = { .settings = &e->conf->settings, .now = time(NULL) };
 	bool is_address = parse(text, &e->address) == CX_OK;
@@ -149,7 +146,8 @@ bool explain(struct explainer *e, const struct explain_facts *facts, const char 
 	e->sender_status = CX_OK;
 	e->has_relay = facts->relay.has_ip || !span_is_empty(facts->relay.login);
 	memset(&e->authorization, 0, sizeof(e->authorization));
-	if (snapshot_begin(e->store, &e->snapshot, &e->trouble) != CX_OK) {
+	if (e->store == NULL ||
+	    snapshot_begin(e->store, &e->snapshot, &e->trouble) != CX_OK) {
 		e->snapshot = NULL;
 		e->authorization.verdict = RELAY_UNAVAILABLE;
 		e->authorization.reason = RELAY_BY_REPLICA;
@@ -272,7 +270,7 @@ void explain_print_text(const struct explainer *e)
 	const struct reply *reply = explain_reply(e);
 	const struct resolution *resolution = &e->resolution;
 
-	print_escaped(span_of(e->text));
+	print_escaped(e->text);
 	printf(": %s (%s)", verdict_text(resolution->verdict), rule_text(resolution->rule));
 	if (resolution->is_observed) {
 		printf(", observed: would be %s", verdict_text(resolution->observed));
@@ -338,7 +336,7 @@ void explain_print_json(const struct explainer *e, bool one_line)
 	const struct resolution *resolution = &e->resolution;
 	json_t *out = json_object(), *relay;
 
-	json_put(out, "address", json_span(span_of(e->text)));
+	json_put(out, "address", json_span(e->text));
 	json_put(out, "verdict", json_string(verdict_text(resolution->verdict)));
 	json_put(out, "rule", json_string(rule_text(resolution->rule)));
 	json_put(out, "object", json_span_or_null(resolution->object));

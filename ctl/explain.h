@@ -23,7 +23,7 @@ struct explainer *explainer_new(const struct conf *);
 void explainer_free(struct explainer *);
 
 /* False: out of memory. */
-bool explain(struct explainer *, const struct explain_facts *, const char *address);
+bool explain(struct explainer *, const struct explain_facts *, struct span address);
 int explain_exit_code(const struct explainer *);
 void explain_print_text(const struct explainer *);
 void explain_print_json(const struct explainer *, bool one_line);

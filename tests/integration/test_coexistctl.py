@@ -1,0 +1,179 @@
+"""coexistctl resolve, dump and status, as scripts use them (SPEC section 12)."""
+
+import json
+import os
+import random
+import subprocess
+
+import pytest
+
+from support.daemons import coexistctl, program
+from support.follower import Follower
+from support.ldif import (CONTAINERS, connector, custom, domain, group, mailbox, person_dn)
+
+ORGANISATION = CONTAINERS + "".join([
+    domain("acme.example", "authoritative"),
+    domain("off.example", "authoritative", enabled="FALSE"),
+    connector("clients", relayClient=["198.51.100.0/24", "!198.51.100.9"]),
+    mailbox("plain", "plain@acme.example",
+            proxyAddress=["smtp:b@acme.example", "smtp:a@acme.example", "MS:NET/PO/PLAIN"]),
+    mailbox("board", "board@acme.example", requireAuth="TRUE"),
+    mailbox("norelay", "norelay@acme.example", relayAllowed="FALSE"),
+    mailbox("moving", "moving@acme.example", parked="TRUE"),
+    mailbox("ring", "ring@acme.example", altRecipient=person_dn("ring2")),
+    mailbox("ring2", "ring2@acme.example", altRecipient=person_dn("ring")),
+    mailbox("red", "red@acme.example", altRecipient=person_dn("red-pop")),
+    custom("red-pop", "SMTP:red@pop.example"),
+    group("staff", "staff@acme.example", ["plain", "red"],
+          memberAddress=["x@a.example", "x@b.example"]),
+])
+
+
+def write(path, text):
+    with open(path + ".new", "w", encoding="utf-8") as out:
+        out.write(text)
+    os.rename(path + ".new", path)
+
+
+@pytest.fixture(scope="module")
+def follower(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("ctl"))
+    write(f"{folder}/directory.ldif", ORGANISATION)
+    made = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
+    made.wait_has("staff@acme.example")
+    yield made
+    made.close()
+
+
+EXIT_CODES = [
+    ("plain@acme.example", [], 0, "deliver", None),
+    ("x@elsewhere.example", [], 0, "foreign", None),
+    ("nobody@acme.example", [], 67, "unknown", "550 5.1.1"),
+    ("moving@acme.example", [], 75, "parked", "450 4.2.1"),
+    ("x@off.example", [], 75, "disabled", "451 4.3.2"),
+    ("ring@acme.example", [], 65, "loop", "550 5.4.6"),
+    ("a b@acme.example", [], 65, "invalid", "501 5.1.3"),
+    ("IMCEAMS-N+5@acme.example", [], 65, "invalid", "501 5.1.3"),
+    ("board@acme.example", [], 77, "denied", "550 5.7.1"),
+    ("board@acme.example", ["--login", "plain"], 0, "deliver", None),
+    ("x@elsewhere.example", ["--login", "plain"], 0, "foreign", None),
+    ("x@elsewhere.example", ["--login", "norelay"], 77, "foreign", "554 5.7.1"),
+    ("x@elsewhere.example", ["--client", "198.51.100.1"], 0, "foreign", None),
+    ("x@elsewhere.example", ["--client", "198.51.100.9"], 77, "foreign", "554 5.7.1"),
+    ("x@elsewhere.example", ["--client", "2001:db8::1"], 77, "foreign", "554 5.7.1"),
+    ("plain@acme.example", ["--login", "norelay"], 0, "deliver", None),
+]
+
+
+@pytest.mark.parametrize("address, options, code, verdict, reply", EXIT_CODES)
+def test_the_exit_code_says_what_the_verdict_is(follower, address, options, code, verdict, reply):
+    done = coexistctl(follower.conf, "resolve", address, "--json", *options)
+    answer = json.loads(done.stdout)
+    assert done.returncode == code, done
+    assert answer["address"] == address
+    assert answer["verdict"] == verdict
+    assert (answer["reply"] or "")[:9] == (reply or "")
+    assert ("relay" in answer) == bool(options)
+    assert bool(answer["deliveries"]) == (verdict == "deliver")
+    assert coexistctl(follower.conf, "resolve", address, *options).returncode == code
+
+
+def test_json_names_the_deliveries_and_the_relay_permission(follower):
+    done = coexistctl(follower.conf, "resolve", "red@acme.example", "--json",
+                      "--client", "198.51.100.1")
+    answer = json.loads(done.stdout)
+    assert [{k: d[k] for k in ("address", "kind", "nexthop")} for d in answer["deliveries"]] == [
+        {"address": "red@pop.example", "kind": "redirect", "nexthop": None}]
+    assert answer["rule"] == "altRecipient"
+    assert answer["steps"]
+    assert answer["relay"]["allowed"] is True
+    assert "network" in answer["relay"]["why"]
+
+
+def test_standard_input_gives_an_object_a_line_and_the_highest_code(follower):
+    addresses = ["plain@acme.example", "ring@acme.example", "nobody@acme.example", ""]
+    done = coexistctl(follower.conf, "resolve", "-", "--json", stdin="\n".join(addresses) + "\n")
+    assert done.returncode == 67
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == [
+        "deliver", "loop", "unknown"]
+    done = coexistctl(follower.conf, "resolve", "--json", "plain@acme.example",
+                      "moving@acme.example")
+    assert done.returncode == 75
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == [
+        "deliver", "parked"]
+
+
+def test_strange_bytes_are_no_addresses_and_come_out_as_json(follower):
+    lines = [b"pl\xffain@acme.example", b"plain\0@acme.example", b"plain@acme.example\0",
+             b"plain@acme.example\r", b"\xc3\xbc\x1b@acme.example"]
+    for options in (["--json"], []):
+        done = subprocess.run([program("coexistctl"), "-c", follower.conf, "resolve", "-",
+                               *options], input=b"\n".join(lines), capture_output=True,
+                              check=False)
+        assert done.returncode == 67, done
+        if options:
+            verdicts = [json.loads(line)["verdict"] for line in done.stdout.split(b"\n") if line]
+            assert verdicts == ["invalid", "invalid", "invalid", "deliver", "unknown"]
+        assert not set(done.stdout.decode()) & set("\0\x1b\x7f\r")
+
+
+def test_usage_errors_are_exit_64(follower):
+    for arguments in (["resolve"], ["resolve", "--client", "x", "a@b.example"], ["nonsense"],
+                      ["resolve", "a@b.example", "--bogus"], ["dump", "too-much"], []):
+        assert coexistctl(follower.conf, *arguments).returncode == 64, arguments
+
+
+def shuffled(text, seed):
+    """The same entries and values in another order."""
+    chance = random.Random(seed)
+    head, *entries = text.strip().split("\n\n")
+    chance.shuffle(entries)
+    mixed = [head]
+    for entry in entries:
+        dn, *lines = entry.split("\n")
+        chance.shuffle(lines)
+        mixed.append("\n".join([dn, *lines]))
+    return "\n\n".join(mixed) + "\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_dump_does_not_depend_on_order(follower, folder, options):
+    write(f"{folder}/directory.ldif", shuffled(ORGANISATION, 1))
+    other = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
+    try:
+        other.wait_has("staff@acme.example")
+        dumps = [coexistctl(f.conf, "dump", *options) for f in (follower, other)]
+        assert dumps[0].stdout == dumps[1].stdout
+        for line in dumps[0].stdout.splitlines() if options else []:
+            json.loads(line)
+    finally:
+        other.close()
+
+
+def test_status_counts_by_kind_and_directory(follower):
+    done = coexistctl(follower.conf, "status", "--json")
+    status = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert status["replica"]["available"] is True
+    [corp] = status["directories"]
+    assert corp["name"] == "corp" and corp["loaded"] is True and 0 <= corp["age"] < 60
+    assert corp["entries"] == {"mailboxes": 7, "customRecipients": 1, "groups": 1, "domains": 2,
+                               "connectors": 1, "damaged": 0}
+    assert status["syncd"]["running"] is True
+    assert status["syncd"]["directories"][0]["state"] == "loaded"
+    assert "mailboxes: 7" in coexistctl(follower.conf, "status").stdout
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_without_a_replica_everything_is_temporary(folder, is_made):
+    silent = Follower(folder, f'ldif = "{folder}/directory.ldif"')
+    if not is_made:
+        os.rmdir(f"{silent.folder}/replica")
+    done = coexistctl(silent.conf, "resolve", "plain@acme.example", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"]) == (75, "unavailable")
+    assert answer["reply"].startswith("451 4.3.0 ")
+    assert coexistctl(silent.conf, "dump").returncode == 75
+    done = coexistctl(silent.conf, "status", "--json")
+    assert done.returncode == 75
+    assert json.loads(done.stdout)["syncd"]["running"] is False
