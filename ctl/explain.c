@@ -100,8 +100,8 @@ static bool ask(struct explainer *e, const struct view *view)
 	question.client.has_ip = relay->has_ip;
 	question.client.ip = relay->ip;
 	question.client.is_authenticated = !span_is_empty(relay->login);
-	question.client.is_trusted = question.client.is_authenticated ||
-	    (e->has_relay && e->authorization.verdict == RELAY_PERMITTED);
+	question.client.may_relay =
+	    e->has_relay && e->authorization.verdict == RELAY_PERMITTED;
 	e->arena.used = 0;
 	while (resolve(view, &question, &e->arena, &e->resolution) == CX_EFULL) {
 		if (!enlarge(&e->arena)) {

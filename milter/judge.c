@@ -69,9 +69,8 @@ static void judge_in(struct snapshot *snapshot, const struct judge_question *ask
 	question.client.has_ip = asked->client->has_ip;
 	question.client.ip = asked->client->ip;
 	question.client.is_authenticated = asked->client->login.len > 0;
-	question.client.is_trusted = asked->is_trusted ||
-				     question.client.is_authenticated ||
-				     authorization.verdict == RELAY_PERMITTED;
+	question.client.may_relay =
+	    asked->is_trusted || authorization.verdict == RELAY_PERMITTED;
 	status = ask(&view, &question, memory, &out->resolution);
 	if (status != CX_OK) {
 		log_error("no decision: %s", status_text(status));

@@ -121,14 +121,14 @@ static struct policy_answer decide_sender(const struct facts *facts)
 	return unavailable(status == CX_ETEMP ? RULE_AGE : RULE_REPLICA);
 }
 
-static void resolve_as(struct facts *facts, bool is_trusted, struct resolution *out)
+static void resolve_as(struct facts *facts, bool may_relay, struct resolution *out)
 {
 	struct question question = {
 		.address = &facts->address,
 		.client = facts->client,
 	};
 
-	question.client.is_trusted = is_trusted;
+	question.client.may_relay = may_relay;
 	workspace_resolve(facts->workspace, facts->view, &question, out);
 }
 
@@ -142,20 +142,20 @@ static bool is_final(const struct resolution *resolution)
 static struct policy_answer decide_recipient(struct facts *facts)
 {
 	struct resolution resolution;
-	struct resolution trusted;
+	struct resolution permitted;
 	struct policy_answer answer;
 
-	resolve_as(facts, facts->client.is_trusted, &resolution);
-	/* Where nobody knows whether to trust it, that must not be what refuses it. */
+	resolve_as(facts, facts->client.may_relay, &resolution);
+	/* Where nobody knows whether it may relay, that must not be what refuses it. */
 	if (facts->authorization.verdict == RELAY_UNAVAILABLE &&
-	    !facts->client.is_trusted && is_final(&resolution)) {
-		enum verdict untrusted = resolution.verdict;
+	    !facts->client.may_relay && is_final(&resolution)) {
+		enum verdict refused = resolution.verdict;
 
-		resolve_as(facts, true, &trusted);
-		if (trusted.verdict != untrusted) {
+		resolve_as(facts, true, &permitted);
+		if (permitted.verdict != refused) {
 			return unavailable(RULE_AGE);
 		}
-		resolution = trusted;
+		resolution = permitted;
 	}
 	if (resolution.is_observed) {
 		resolution.verdict = resolution.observed;
@@ -226,8 +226,7 @@ static void read_client(const struct policy_request *request, struct facts *fact
 		.ip = relay.ip,
 		.is_authenticated = !span_is_empty(request->sasl_username),
 	};
-	facts->client.is_trusted = facts->client.is_authenticated ||
-				   facts->authorization.verdict == RELAY_PERMITTED;
+	facts->client.may_relay = facts->authorization.verdict == RELAY_PERMITTED;
 }
 
 static struct policy_answer decide(const struct view *view,

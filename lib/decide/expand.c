@@ -20,9 +20,14 @@ bool expansion_failed(struct expansion *x, enum status status)
 	return true;
 }
 
+bool expansion_may_relay(const struct expansion *x)
+{
+	return x->question->client.may_relay || x->question->client.is_anyone;
+}
+
 bool expansion_is_trusted(const struct expansion *x)
 {
-	return x->question->client.is_trusted || x->question->client.is_anyone;
+	return x->question->client.is_authenticated || expansion_may_relay(x);
 }
 
 /* Whether to go on through a long list. */

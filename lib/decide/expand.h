@@ -58,7 +58,10 @@ void expand_asked(struct expansion *);
 void expand_address(struct expansion *, const struct address *, const struct path *);
 /* What cannot be read is not known: noted, and the whole recipient is unavailable. */
 bool expansion_failed(struct expansion *, enum status);
+/* May write to what is closed to strangers: authenticated, or allowed to relay. */
 bool expansion_is_trusted(const struct expansion *);
+/* May use one-off addresses. */
+bool expansion_may_relay(const struct expansion *);
 
 static inline struct span address_domain(const struct address *address)
 {

@@ -76,7 +76,7 @@ struct client {
 	bool has_ip;
 	struct ip ip;
 	bool is_authenticated; /* has a login */
-	bool is_trusted;       /* authenticated, or authorize() permits it to relay */
+	bool may_relay;	       /* authorize() permits it to */
 	bool is_anyone;	       /* as whoever is entitled to most: the map "recipients" */
 };
 

@@ -109,7 +109,7 @@ static enum status expand_one_off(struct expansion *x, const struct address *add
 	if (status == CX_NOTFOUND || expansion_failed(x, status)) {
 		return status;
 	}
-	if (expansion_is_trusted(x) || !path->is_asked) {
+	if (expansion_may_relay(x) || !path->is_asked) {
 		deliver_unclaimed(x, address, RULE_ONE_OFF, path);
 	} else {
 		note_missing_address(x, path, address);
