@@ -16,9 +16,7 @@
 
 /* coexist-syncd: keeps the replica in step with the directories. */
 
-enum {
-	BACKLOG = 16
-};
+#define BACKLOG 128
 
 /* As root, what is made before the change of user becomes that user's. */
 static void give(const char *path, const char *user)
