@@ -63,8 +63,7 @@ enum record_tag {
 	TAG_PEER = 23,	       /* coexistPeer as written */
 	TAG_RELAY_CLIENT = 24, /* coexistRelayClient as written */
 	TAG_RELAY_CERTIFICATE = 25, /* 64 hexadecimal digits, lower case */
-	TAG_CSN = 26,	       /* entryCSN or modifyTimestamp; for diagnosis only */
-	TAG_MAX = 26,
+	TAG_MAX = 25,
 };
 
 /* Values of one tag, one after the other. */
