@@ -118,14 +118,14 @@ def test_the_client_says_who_it_is(folder, sinks):
 
 
 def test_a_bare_host_is_reached_by_name_and_by_address(folder, sinks):
-    """The clients of an instance have a hosts file of their own."""
-    by_name, by_address = (Sink(name, address=address, port=25) for name, address in
-                           (("by-name", "127.0.0.21"), ("by-address", "127.0.0.22")))
+    """The clients of an instance have a hosts file of their own, and an smtp port."""
     transport = write_map(folder, "one.example relay:[mail.one.example]\n"
                           "two.example relay:[127.0.0.22]\n")
     server = Postfix(f"{folder}/postfix", hosts={"mail.one.example": "127.0.0.21"},
                      settings={"relay_domains": "one.example, two.example",
                                "transport_maps": f"texthash:{transport}"})
+    by_name, by_address = (Sink(name, address=address, port=server.smtp_port) for name, address
+                           in (("by-name", "127.0.0.21"), ("by-address", "127.0.0.22")))
     try:
         server.start()
         ledger = Ledger({**sinks, "by-name": by_name, "by-address": by_address}, [server])

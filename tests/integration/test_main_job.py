@@ -1,6 +1,7 @@
 """The main job: a real Postfix does what a real directory says, and goes on doing it."""
 
 import json
+import pwd
 import time
 
 import pytest
@@ -9,8 +10,9 @@ from support.ldif import (CONTAINERS, change, connector, connector_dn, custom, d
                           group, mailbox, person_dn)
 from support.ledger import At, Refused
 from support.policy import PolicyClient
+from support.postfix import coexist_settings
 from support.socketmap import MapClient
-from support.wait import FACTOR, wait_for
+from support.wait import FACTOR, free_port, wait_for
 
 SENDER = "sue@outside.example"
 UNKNOWN = Refused("550 5.1.1")
@@ -395,4 +397,37 @@ def test_two_users_swap_addresses_and_nobody_sees_a_mixture(make_site):
                 flips += 1
                 site.write_ldif(ldif(flipped))
             ledger.send(client, SENDER, {"both@acme.example": both})
+    ledger.balance()
+
+
+@pytest.mark.parametrize("transport", ["chrooted", "tcp"])
+def test_chrooted_and_over_tcp(make_site, transport):
+    """Debian chroots smtpd: the sockets lie below the queue folder. TCP must be as good."""
+    options = {"chroot": True}
+    if transport == "tcp":
+        policy, maps, milter = (f"inet:127.0.0.1:{free_port()}" for _ in range(3))
+        options = {"settings": coexist_settings(policy, maps, milter),
+                   "listeners": {"policy": policy, "map": maps, "milter": milter}}
+    site = make_site(sinks=("other", "pop"), ldif=organisation, **options)
+    ledger = site.ledger()
+    for _ in range(3):
+        send(site, ledger, FATES)
+    ledger.balance()
+
+
+def test_daemons_give_up_root(make_site):
+    site = make_site(sinks=("other", "pop"), ldif=organisation, user="nobody")
+    for daemon in site.daemons:
+        with open(f"/proc/{daemon.pid}/status", encoding="ascii") as status:
+            ids = dict(line.split(":\t", 1) for line in status.read().splitlines() if ":\t" in line)
+        nobody = str(pwd.getpwnam("nobody").pw_uid)
+        assert ids["Uid"].split() == [nobody] * 4, daemon.name
+        assert "0" not in ids["Gid"].split() + ids["Groups"].split(), daemon.name
+    ledger = site.ledger()
+    send(site, ledger, FATES)
+    site.slapd.add(mailbox("new", "new@acme.example"))
+    site.wait_rcpt("new@acme.example", "250 2.1.5")
+    for daemon in site.daemons:
+        daemon.restart()
+    send(site, ledger, {"new@acme.example": At("mailboxes", "new@acme.example"), **FATES})
     ledger.balance()

@@ -63,7 +63,9 @@ def coexist_settings(policy="unix:coexist/policy", maps="unix:coexist/map",
 class Postfix:
     """
     settings override main.cf; services are further lines of master.cf. What has no other
-    next hop goes to `outside` (a relayhost). hosts: names its smtp clients can resolve.
+    next hop goes to `outside` (a relayhost). hosts: {name: address} that its smtp clients
+    resolve; a host with no port ("relay:[mail.example]") is reached on smtp_port, not on 25,
+    which somebody may have.
     Loopback is not in mynetworks: a test says by XCLIENT who it is.
     """
 
@@ -75,6 +77,7 @@ class Postfix:
         self.queue = f"{self.folder}/spool"
         self.log_path = f"{self.folder}/mail.log"
         self.port = free_port()
+        self.smtp_port = free_port()
         self.chroot = "y" if chroot else "n"
         self._make_folders()
         self._write_chroot(hosts or {})
@@ -86,12 +89,13 @@ class Postfix:
             "mydestination": "",
             "mynetworks": "192.0.2.250/32",
             "inet_interfaces": "127.0.0.1",
-            "inet_protocols": "ipv4",
+            "inet_protocols": "all",
             "relayhost": outside,
             "queue_directory": self.queue,
             "data_directory": f"{self.folder}/data",
             "maillog_file": self.log_path,
             "maillog_file_prefixes": self.folder,
+            "smtp_tcp_port": str(self.smtp_port),
             "smtp_host_lookup": "native",
             "smtp_dns_support_level": "disabled",
             "alias_maps": "",

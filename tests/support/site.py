@@ -44,7 +44,8 @@ class Site:
 
     def __init__(self, source="ldap", ldif="", settings=None, options="", sections="",
                  chroot=False, hosts=None, slapd_style="slapd.conf", sinks=(), name="gw",
-                 directory="", services=(), policyd="", milter=""):
+                 directory="", services=(), policyd="", milter="", listeners=None,
+                 user=""):
         self.folder = tempfile.mkdtemp(prefix="cx-")
         os.chmod(self.folder, 0o755)
         self.source = source
@@ -56,6 +57,8 @@ class Site:
         self.postfix = None
         self.daemons = []
         self._closing = []
+        self._user = user  # whom the daemons become; "": they stay root
+        self._listeners = listeners or {}  # {"policy": "inet:...", "map", "milter"}
         self.add_sink("mailboxes", lmtp=True)
         self.add_sink("outside")
         for sink in sinks:
@@ -107,6 +110,9 @@ class Site:
             with open(f"{self.folder}/{name}", "w", encoding="ascii") as out:
                 out.write(text)
             os.chmod(f"{self.folder}/{name}", 0o600)
+        if self._user:
+            for name in ("replica", "secret", "ldap.secret"):
+                shutil.chown(f"{self.folder}/{name}", self._user)
         if self.source == "ldap":
             directory = f"""
   uri = "{self.slapd.uri}"
@@ -119,13 +125,14 @@ class Site:
             directory = f"""
   ldif = "{self.ldif_path}"
   {directory}"""
-        sockets = f"unix:{self.postfix.queue}/coexist"
+        listen = {name: f"unix:{self.postfix.queue}/coexist/{name}"
+                  for name in ("policy", "map", "milter")} | self._listeners
         with open(self.conf, "w", encoding="utf-8") as out:
             out.write(f"""\
 organization = "acme"
 replica = "{self.folder}/replica"
 secret_file = "{self.folder}/secret"
-user = ""
+user = "{self._user}"
 {options}
 directory "corp" {{{directory}
 }}
@@ -133,12 +140,12 @@ syncd {{
   control = "unix:{self.folder}/syncd.sock"
 }}
 milter {{
-  listen = "{sockets}/milter"
+  listen = "{listen['milter']}"
   {milter}
 }}
 policyd {{
-  policy_listen = {{"{sockets}/policy"}}
-  map_listen = {{"{sockets}/map"}}
+  policy_listen = {{"{listen['policy']}"}}
+  map_listen = {{"{listen['map']}"}}
   mailbox_transport = "{self.sinks['mailboxes'].hop}"
   {policyd}
 }}
