@@ -14,6 +14,7 @@ static const struct command *const table[] = {
 	&command_resolve,
 	&command_dump,
 	&command_status,
+	&command_accept_refresh,
 	NULL,
 };
 

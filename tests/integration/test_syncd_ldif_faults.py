@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from support.daemons import coexistctl
 from support.syncd import DOMAIN, Syncd, fresh_dump, mailbox, mailboxes
 from support.wait import wait_for
 
@@ -90,10 +91,14 @@ def test_many_removals_are_kept_back_until_they_are_accepted(syncd):
     text = "\n".join([DOMAIN, mailbox(3)] + rest)
     syncd.write(text)
     syncd.wait_status(held=24)
-    assert syncd.ask("accept corp") == ["ok"]
+    accept = coexistctl(syncd.daemon.conf, "accept-refresh", "corp")
+    assert (accept.returncode, accept.stdout) == (0, "ok\n"), accept.stderr
     syncd.wait_status(recipients=77, held=0)
     assert syncd.dump() == fresh_dump({"corp": text})
     assert syncd.ask("accept corp") == ["error: no removals are kept back"]
+    accept = coexistctl(syncd.daemon.conf, "accept-refresh", "corp")
+    assert accept.returncode == 69 and "no removals are kept back" in accept.stderr
+    assert coexistctl(syncd.daemon.conf, "accept-refresh", "nosuch").returncode == 64
 
 
 def test_an_empty_file_removes_nobody(syncd):
