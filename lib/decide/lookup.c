@@ -34,8 +34,8 @@ static enum status read_domain(const struct view *view, struct span pattern,
 	return status == CX_OK ? domain_decode(&record, out) : status;
 }
 
-enum status find_domain(const struct view *view, struct span domain, struct domain *out,
-    struct record_id *id)
+static enum status search_domain(const struct view *view, struct span domain,
+    struct domain *out, struct record_id *id)
 {
 	char pattern[ADDRESS_DOMAIN_MAX + 3];
 	struct buf buf;
@@ -43,9 +43,6 @@ enum status find_domain(const struct view *view, struct span domain, struct doma
 	enum status status;
 	const char *dot;
 
-	if (span_is_empty(domain) || domain.ptr[0] == '[') {
-		return CX_NOTFOUND;
-	}
 	status = read_domain(view, domain, out, id);
 	while (status == CX_NOTFOUND && (dot = memchr(parent.ptr, '.', parent.len)) != NULL) {
 		parent.len -= (size_t)(dot + 1 - parent.ptr);
@@ -54,6 +51,57 @@ enum status find_domain(const struct view *view, struct span domain, struct doma
 		buf_add_text(&buf, "*.");
 		buf_add_span(&buf, parent);
 		status = read_domain(view, buf_span(&buf), out, id);
+	}
+	return status;
+}
+
+struct view lookup_with_memo(const struct view *view, struct domain_memo *memo)
+{
+	struct view result = *view;
+
+	if (result.memo == NULL) {
+		memo->name_len = 0;
+		result.memo = memo;
+	}
+	return result;
+}
+
+/* What is not known is not kept. */
+static void memo_put(struct domain_memo *memo, struct span name, enum status status,
+    const struct domain *domain, const struct record_id *id)
+{
+	if (name.len > sizeof(memo->name) || (status != CX_OK && status != CX_NOTFOUND)) {
+		return;
+	}
+	memcpy(memo->name, name.ptr, name.len);
+	memo->name_len = name.len;
+	memo->status = status;
+	if (status == CX_OK) {
+		memo->domain = *domain;
+		memo->id = *id;
+	}
+}
+
+enum status find_domain(const struct view *view, struct span domain, struct domain *out,
+    struct record_id *id)
+{
+	const struct domain_memo *memo = view->memo;
+	enum status status;
+
+	if (span_is_empty(domain) || domain.ptr[0] == '[') {
+		return CX_NOTFOUND;
+	}
+	if (memo != NULL && memo->name_len == domain.len &&
+	    memcmp(memo->name, domain.ptr, domain.len) == 0) {
+		if (memo->status == CX_OK) {
+			*out = memo->domain;
+			*id = memo->id;
+		}
+		return memo->status;
+	}
+	status = search_domain(view, domain, out, id);
+	if (memo != NULL) {
+		memo_put(view->memo, domain, status, out, id);
 	}
 	return status;
 }

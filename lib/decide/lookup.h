@@ -58,6 +58,21 @@ enum status lookup_primary(const struct view *, const struct found *, struct add
 enum status lookup_claimed(const struct view *, const struct recipient *,
     struct address *out);
 
+/*
+ * The domain that find_domain() was asked for last, as one decision asks for the same one
+ * again and again. resolve() and route() hang one of their own into a copy of the view: it
+ * must not outlive the snapshot. Zeroed: nothing.
+ */
+struct domain_memo {
+	size_t name_len; /* 0: nothing */
+	char name[ADDRESS_DOMAIN_MAX];
+	enum status status; /* CX_OK or CX_NOTFOUND */
+	struct domain domain;
+	struct record_id id;
+};
+/* The view with a memo, which is emptied; or as it is, where it has one. */
+struct view lookup_with_memo(const struct view *, struct domain_memo *);
+
 void lookup_note_source(const struct view *, uint8_t source, uint32_t *sources);
 
 #endif

@@ -139,9 +139,12 @@ static enum status is_ours(const struct view *view, const struct address *addres
 	    &domain, &id);
 }
 
-enum status resolve(const struct view *view, const struct question *question,
+enum status resolve(const struct view *asked, const struct question *question,
     struct arena *arena, struct resolution *out)
 {
+	struct domain_memo memo;
+	struct view with_memo = lookup_with_memo(asked, &memo);
+	const struct view *view = &with_memo;
 	struct expansion x;
 	enum status status = is_ours(view, question->address);
 

@@ -111,6 +111,18 @@ static enum status consider_spaces(const struct view *view, const struct address
 	return status == CX_EINVAL ? CX_EFORMAT : status;
 }
 
+/* Whether a domain pattern can hold this domain: spares making keys of those that cannot. */
+static bool may_hold(struct span pattern, const struct address *address)
+{
+	if (pattern.len > 0 && pattern.ptr[0] == '*') {
+		pattern = (struct span){ pattern.ptr + 1, pattern.len - 1 };
+		return pattern.len < address->domain_len &&
+		    memcmp(address->domain + address->domain_len - pattern.len, pattern.ptr,
+			pattern.len) == 0;
+	}
+	return span_equal(pattern, (struct span){ address->domain, address->domain_len });
+}
+
 /* The space `SMTP:<domain>` with cost 0 that a coexistForwardHost counts as. */
 static enum status consider_forward_host(const struct domain *domain,
     const struct address *address, struct candidate *best)
@@ -122,6 +134,9 @@ static enum status consider_forward_host(const struct domain *domain,
 	struct key probe;
 
 	while (!span_is_empty(domain->forward_host) && values_next(&patterns, &pattern)) {
+		if (!may_hold(pattern, address)) {
+			continue;
+		}
 		if (address_space_of_domain(pattern, &space) != CX_OK) {
 			return CX_EFORMAT;
 		}
@@ -297,9 +312,12 @@ enum status route_found(const struct view *view, const struct address *address,
 			     : route_unknown(view, address, &domain, out, sources);
 }
 
-enum status route(const struct view *view, const struct address *address, struct buf *out,
+enum status route(const struct view *asked, const struct address *address, struct buf *out,
     uint32_t *sources)
 {
+	struct domain_memo memo;
+	struct view with_memo = lookup_with_memo(asked, &memo);
+	const struct view *view = &with_memo;
 	struct domain domain;
 	struct record_id id;
 	struct found found;

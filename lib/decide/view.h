@@ -35,10 +35,13 @@ struct settings {
 	int64_t unknown_defer_after_s;
 };
 
+struct domain_memo;
+
 struct view {
 	struct snapshot *snapshot;
 	const struct settings *settings;
 	int64_t now; /* seconds since the epoch */
+	struct domain_memo *memo; /* see lookup.h; callers leave it NULL */
 };
 
 #endif
