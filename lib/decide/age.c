@@ -55,6 +55,19 @@ bool age_knows_domains(const struct view *view)
 	return count > 0;
 }
 
+bool age_knows_recipients(const struct view *view)
+{
+	size_t count, i;
+	const struct source_info *all = snapshot_sources(view->snapshot, &count);
+
+	for (i = 0; i < count; i++) {
+		if (all[i].provides_recipients && !all[i].is_loaded) {
+			return false;
+		}
+	}
+	return count > 0;
+}
+
 bool age_knows_connectors(const struct view *view)
 {
 	size_t count, i;

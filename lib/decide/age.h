@@ -17,6 +17,8 @@ bool age_allows_delivery(const struct view *, uint32_t sources);
 bool age_allows_refusal(const struct view *);
 /* Every directory that may say which domains are ours was loaded. */
 bool age_knows_domains(const struct view *);
+/* Every directory that may have recipients was loaded: what is in none of them is nowhere. */
+bool age_knows_recipients(const struct view *);
 /* Every directory that may name connectors was loaded. */
 bool age_knows_connectors(const struct view *);
 

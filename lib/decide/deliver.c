@@ -9,6 +9,7 @@ static const struct span nothing = { NULL, 0 };
 
 void note_missing(struct expansion *x, const struct path *path, struct span subject)
 {
+	x->is_by_absence = true;
 	if (path->is_asked) {
 		x->is_unknown = true;
 		collection_step(&x->list, path->depth, RULE_UNKNOWN, subject, nothing);

@@ -22,6 +22,7 @@ struct expansion {
 	enum status failure; /* CX_OK, CX_ETEMP, CX_EFORMAT */
 	struct span object;  /* of the asked address */
 	bool is_known;
+	bool is_by_absence; /* somebody was taken for missing, or an address for nobody's */
 	/* add nothing */
 	bool is_unknown; /* the asked address is nobody's */
 	bool is_invalid; /* it is encapsulated and does not decode */

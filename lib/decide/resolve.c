@@ -71,6 +71,12 @@ static void decide_deliver(struct expansion *x, struct resolution *out)
 		decide(out, VERDICT_PARKED, RULE_PARKED);
 		return;
 	}
+	/* Who is in no directory may be in one that has not come up yet: left out, or sent
+	 * to another system, the mail would be lost. */
+	if (x->is_by_absence && !age_knows_recipients(x->view)) {
+		decide(out, VERDICT_UNAVAILABLE, RULE_AGE);
+		return;
+	}
 	status = horizon_check(x->view, client, x->list.deliveries, x->list.delivery_count,
 	    &is_back, &x->sources);
 	if (status != CX_OK) {

@@ -121,6 +121,7 @@ static enum status expand_one_off(struct expansion *x, const struct address *add
 void expand_unclaimed(struct expansion *x, const struct address *address,
     const struct domain *domain, const struct path *path)
 {
+	x->is_by_absence = true;
 	if (expand_one_off(x, address, path) != CX_NOTFOUND) {
 		return;
 	}

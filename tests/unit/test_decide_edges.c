@@ -202,6 +202,70 @@ START_TEST(never_turns_the_postmaster_into_a_loop)
 }
 END_TEST
 
+static const struct absence_row {
+	const char *label, *address;
+	enum verdict unloaded, loaded;
+} absence_rows[] = {
+	{ "a mailbox that is there", "adam@acme.example", VERDICT_DELIVER, VERDICT_DELIVER },
+	{ "a group of such", "team@acme.example", VERDICT_DELIVER, VERDICT_DELIVER },
+	{ "a group with a missing member", "mixed@acme.example", VERDICT_UNAVAILABLE,
+	    VERDICT_DELIVER },
+	{ "a copy to nothing", "copy@acme.example", VERDICT_UNAVAILABLE, VERDICT_DELIVER },
+	{ "forwarded as nobody's", "eve@fwd.example", VERDICT_UNAVAILABLE, VERDICT_DELIVER },
+	{ "relayed as nobody's", "eve@relay.example", VERDICT_UNAVAILABLE, VERDICT_DELIVER },
+	{ "let through as nobody's", "eve@new.example", VERDICT_UNAVAILABLE, VERDICT_DELIVER },
+	{ "postmaster as nobody's", "postmaster@acme.example", VERDICT_UNAVAILABLE,
+	    VERDICT_DELIVER },
+};
+
+#define ABSENCES ((int)(sizeof(absence_rows) / sizeof(absence_rows[0])))
+
+static void put_domain(const char *name, const char *type, const char *unknown)
+{
+	char dn[64];
+
+	snprintf(dn, sizeof(dn), "associatedDomain=%s,dc=acme", name);
+	org_put(&org, RECORD_DOMAIN, 0, TAG_DN, dn, TAG_DOMAIN, name, TAG_DOMAIN_TYPE, type,
+	    TAG_UNKNOWN, unknown, TAG_FORWARD_HOST, "legacy.example", 0);
+}
+
+/* What is not in the directories we have may be in the one that has not come up yet. */
+START_TEST(takes_nobody_for_missing_while_a_directory_was_never_loaded)
+{
+	const struct absence_row *row = &absence_rows[_i % ABSENCES];
+	bool is_loaded = _i >= ABSENCES;
+	struct source_info late[] = {
+		{ .name = "corp", .provides_recipients = true, .provides_domains = true,
+		    .provides_connectors = true },
+		{ .name = "partner", .provides_recipients = true },
+		{ .name = "late", .provides_recipients = true },
+	};
+	struct key adam, gone;
+	enum verdict verdict;
+
+	ck_assert_int_eq(store_set_sources(org.writer, late, 3), CX_OK);
+	if (is_loaded) {
+		ck_assert_int_eq(store_set_contact(org.writer, late[2].id, ORG_NOW, true), CX_OK);
+	}
+	put_domain("fwd.example", "2", "2");
+	put_domain("relay.example", "3", "1");
+	put_domain("new.example", "1", "3");
+	ck_assert_int_eq(dn_key(SPAN("uid=adam,dc=acme"), &adam), CX_OK);
+	ck_assert_int_eq(dn_key(SPAN("uid=gone,dc=late"), &gone), CX_OK);
+	org_put_mailbox(&org, "adam");
+	org_put(&org, RECORD_RECIPIENT, RECIPIENT_IS_GROUP, TAG_DN, "cn=team,dc=acme", TAG_MAIL,
+	    "team@acme.example", TAG_MEMBER_KEY, adam.bytes, 0);
+	org_put(&org, RECORD_RECIPIENT, RECIPIENT_IS_GROUP, TAG_DN, "cn=mixed,dc=acme", TAG_MAIL,
+	    "mixed@acme.example", TAG_MEMBER_KEY, adam.bytes, TAG_MEMBER_KEY, gone.bytes, 0);
+	org_put(&org, RECORD_RECIPIENT, RECIPIENT_DELIVER_AND_REDIRECT, TAG_DN,
+	    "uid=copy,dc=acme", TAG_MAIL, "copy@acme.example", TAG_ALT_KEY, gone.bytes, 0);
+	org_look(&org);
+	verdict = org_resolve(&org, row->address, NULL).verdict;
+	ck_assert_msg(verdict == (is_loaded ? row->loaded : row->unloaded), "%s, %s: %s",
+	    row->label, is_loaded ? "loaded" : "not loaded", verdict_text(verdict));
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -219,6 +283,8 @@ Suite *unit_suite(void)
 	    sizeof(forbidden_rows) / sizeof(forbidden_rows[0]));
 	tcase_add_test(tcase, routes_with_many_connectors_of_one_address_space);
 	tcase_add_test(tcase, never_turns_the_postmaster_into_a_loop);
+	tcase_add_loop_test(tcase, takes_nobody_for_missing_while_a_directory_was_never_loaded, 0,
+	    2 * ABSENCES);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
