@@ -47,10 +47,7 @@ static enum status find_own_domain(const struct query *query, struct domain *out
 	    &id);
 }
 
-/*
- * smtpd turns "error:" and "retry:" into a refusal that it keeps for the life of the
- * process: mail waits instead.
- */
+/* What smtpd would turn into a refusal. */
 static bool is_refusal(struct span next_hop)
 {
 	return span_starts_with_case(next_hop, SPAN("error:")) ||
@@ -71,21 +68,31 @@ static bool may_yet_appear(const struct query *query)
 
 static enum map_status lookup_transport(struct query *query, struct buf *value)
 {
+	char memory[NEXT_HOP_MAX];
+	struct buf next_hop;
 	uint32_t sources = 0;
 	enum status status;
 
 	if (may_yet_appear(query)) {
 		return MAP_TEMPORARY;
 	}
-	status = route(query->view, &query->address, value, &sources);
+	buf_init_fixed(&next_hop, memory, sizeof(memory));
+	status = route(query->view, &query->address, &next_hop, &sources);
 	if (status == CX_NOTFOUND) {
 		return not_found(query->view);
 	}
-	/* With no route to where it belongs, mail must not go by MX: back to us, maybe. */
-	if (status != CX_OK || is_refusal(buf_span(value)) ||
-	    !age_allows_delivery(query->view, sources)) {
+	if (!age_allows_delivery(query->view, sources)) {
 		return MAP_TEMPORARY;
 	}
+	if (status == CX_EINVAL || status == CX_EEXIST ||
+	    (status == CX_OK && is_refusal(buf_span(&next_hop)))) {
+		buf_add_text(value, MAP_NO_ROUTE);
+		return MAP_FOUND;
+	}
+	if (status != CX_OK) {
+		return MAP_TEMPORARY;
+	}
+	buf_add_span(value, buf_span(&next_hop));
 	return MAP_FOUND;
 }
 

@@ -12,6 +12,16 @@
 /* Postfix takes replies of up to 100,000 bytes; later keys get lost after a longer one. */
 #define MAP_VALUE_MAX 65536
 
+/*
+ * The next hop of an address whose way is broken (two owners, a home server that is not
+ * there): mail must not go by MX, back to us maybe. An error would be as good for mail in
+ * the queue, but smtpd asks too, before any restriction, and keeps an error for the life of
+ * the process: RCPT would get 451 4.3.0 instead of what the policy service says of it,
+ * and go on getting it after the repair. No master.cf has a transport of this name, so
+ * qmgr defers what is queued.
+ */
+#define MAP_NO_ROUTE "coexist-no-route:"
+
 enum map_status {
 	MAP_FOUND,
 	MAP_NOT_FOUND,

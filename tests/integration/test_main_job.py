@@ -241,6 +241,49 @@ def test_the_next_rcpt_follows_ldapadd_ldapmodify_and_ldapdelete(ldap_site):
     assert follower.status("newest@acme.example") == "550 5.1.1"
 
 
+def test_a_way_that_was_broken_is_open_to_the_connection_that_met_it(ldap_site):
+    """smtpd keeps what the transport map said for as long as it lives, errors too."""
+    site, slapd = ldap_site, ldap_site.slapd
+    slapd.add(mailbox("far", "far@acme.example", homeServer="nosuch")
+              + mailbox("twin", "twin@acme.example") + mailbox("twin2", "twin2@acme.example",
+                                                       proxyAddress="smtp:twin@acme.example"))
+    wait_for(lambda: site.resolve("far@acme.example")[0] == site.resolve(
+        "twin@acme.example")[0] == 75, "both to be broken")
+    with site.connect() as client:
+        assert client.mail(SENDER).ok
+        for address in ("far@acme.example", "twin@acme.example"):
+            assert client.rcpt(address).status == "451 4.3.5"
+        slapd.modify(change(person_dn("far"), ("replace", "homeServer", "other")))
+        slapd.delete(person_dn("twin2"))
+        for address in ("far@acme.example", "twin@acme.example"):
+            wait_for(lambda a=address: client.rcpt(a).status == "250 2.1.5",
+                     f"{address} to be taken")
+
+
+def test_mail_waits_where_its_way_is_broken(make_site):
+    site = make_site(sinks=("other", "pop"), ldif=organisation,
+                     settings={"transport_retry_time": "1s"})
+    slapd = site.slapd
+    slapd.add(mailbox("far", "far@acme.example", homeServer="other"))
+    site.wait_rcpt("far@acme.example", "250 2.1.5")
+    ledger = site.ledger()
+    with site.connect() as client:
+        assert client.mail(SENDER).ok and client.rcpt("far@acme.example").ok
+        slapd.modify(change(person_dn("far"), ("replace", "homeServer", "nosuch")))
+        wait_for(lambda: site.resolve("far@acme.example")[0] == 75, "the way to be broken")
+        ledger_id = ledger.new_id()
+        ledger.expect(ledger_id, At("other", "far@acme.example"))
+        assert client.data(ledger.message(ledger_id, SENDER, ["far@acme.example"])).ok
+    wait_for(lambda: site.postfix.log_lines("to=<far@acme.example>.*status=deferred"),
+             "the mail to be deferred")
+    slapd.modify(change(person_dn("far"), ("replace", "homeServer", "other")))
+    wait_for(lambda: site.resolve("far@acme.example")[0] == 0, "the way to be mended")
+    # qmgr asks for one address no more than once in 30 s, if for none in between.
+    send(site, ledger, {"plain@acme.example": At("mailboxes", "plain@acme.example")})
+    site.postfix.flush()
+    ledger.balance()
+
+
 def test_mail_follows_an_alternate_recipient_that_is_set_and_taken_away(ldap_site):
     site, slapd = ldap_site, ldap_site.slapd
     ledger = site.ledger()

@@ -11,6 +11,7 @@
 #define HERE  "OK lmtp:unix:private/lmtp"
 #define NONE  "NOTFOUND "
 #define LATER "TEMP try again later"
+#define NO_ROUTE "OK coexist-no-route:"
 
 /* clang-format off */
 static const struct {
@@ -33,10 +34,10 @@ static const struct {
 	{ "transport ",                               NONE },
 	{ "transport @acme.example",                  NONE },
 	{ "transport x@acme..example",                NONE },
-	{ "transport gone@acme.example",              LATER },
-	{ "transport twins@acme.example",             LATER },
+	{ "transport gone@acme.example",              NO_ROUTE },
+	{ "transport twins@acme.example",             NO_ROUTE },
 	/* smtpd would keep it as a refusal */
-	{ "transport x@closed.example",               LATER },
+	{ "transport x@closed.example",               NO_ROUTE },
 
 	{ "domains acme.example",                     "OK shared" },
 	{ "domains ACME.example.",                    "OK shared" },
