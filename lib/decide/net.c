@@ -2,8 +2,8 @@
 
 #include "decide/net.h"
 
-/* Connectors that name the very same block. */
-#define ENTRIES_MAX 64
+/* Connectors that name the very same block: those for the parts of one system, say. */
+#define ENTRIES_MAX 1024
 #define PREFIX_MAX  128
 
 /* Decides about the entries of one block; returns false to stop. */

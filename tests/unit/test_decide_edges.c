@@ -185,6 +185,31 @@ START_TEST(routes_with_many_connectors_of_one_address_space)
 }
 END_TEST
 
+/* Connectors for the parts of one system all name the host that it sends from. */
+START_TEST(knows_a_client_that_many_connectors_name)
+{
+	struct client client = { .has_ip = true };
+	struct relay_facts facts = { .has_ip = true };
+	struct authorization authorization;
+	char name[16], dn[32];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "part%03d", i);
+		snprintf(dn, sizeof(dn), "cn=%s,dc=acme", name);
+		org_put(&org, RECORD_CONNECTOR, 0, TAG_DN, dn, TAG_NAME, name, TAG_NEXT_HOP, name,
+		    TAG_PEER, "192.0.2.1", TAG_RELAY_CLIENT, "192.0.2.1", 0);
+	}
+	org_put_mailbox(&org, "adam");
+	org_look(&org);
+	ck_assert_int_eq(ip_parse(SPAN("192.0.2.1"), &facts.ip), CX_OK);
+	client.ip = facts.ip;
+	authorize(&org.view, &facts, &authorization);
+	ck_assert_int_eq(authorization.verdict, RELAY_PERMITTED);
+	ck_assert_int_eq(org_resolve(&org, "adam@acme.example", &client).verdict,
+	    VERDICT_DELIVER);
+}
+END_TEST
+
 /* The postmaster is configured where a rewritten domain leads back to the one that asks. */
 START_TEST(never_turns_the_postmaster_into_a_loop)
 {
@@ -282,6 +307,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, forbids_relay_for_good_only_on_what_all_directories_say_now, 0,
 	    sizeof(forbidden_rows) / sizeof(forbidden_rows[0]));
 	tcase_add_test(tcase, routes_with_many_connectors_of_one_address_space);
+	tcase_add_test(tcase, knows_a_client_that_many_connectors_name);
 	tcase_add_test(tcase, never_turns_the_postmaster_into_a_loop);
 	tcase_add_loop_test(tcase, takes_nobody_for_missing_while_a_directory_was_never_loaded, 0,
 	    2 * ABSENCES);
