@@ -33,7 +33,10 @@ void report_refusal(const struct report_refusal *refusal)
 	buf_init(&line);
 	buf_add_text(&line, refusal->is_observed ? "NOQUEUE: observe: client="
 						 : "NOQUEUE: reject: client=");
-	add_value(&line, "", refusal->host, "[");
+	/* An MTA that knows no name gives the address in brackets; smtpd logs "unknown". */
+	add_value(&line, "",
+	    span_starts_with_case(refusal->host, SPAN("[")) ? SPAN("unknown") : refusal->host,
+	    "[");
 	add_value(&line, "", refusal->client, "]");
 	add_value(&line, ", sasl_username=", refusal->login, "");
 	add_value(&line, ", from=<", dsn_strip_brackets(refusal->sender), ">");

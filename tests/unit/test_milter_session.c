@@ -441,6 +441,22 @@ START_TEST(logs_a_refusal_escaped)
 }
 END_TEST
 
+START_TEST(a_client_without_a_name_is_unknown_in_the_log)
+{
+	struct session_connection nameless = { .mta = MTA_POSTFIX,
+		.host = SPAN("[192.0.2.7]"),
+		.has_ip = true };
+
+	start("", MTA_POSTFIX);
+	ck_assert_int_eq(ip_parse(SPAN("192.0.2.7"), &nameless.ip), CX_OK);
+	session_connect(fixture.session, &nameless);
+	mail("<>", NULL);
+	rcpt("<loop@acme.example>");
+	ck_assert(has_line("NOQUEUE: reject: client=unknown[192.0.2.7], "));
+	stop();
+}
+END_TEST
+
 START_TEST(observe_logs_what_would_have_been)
 {
 	start("observe = true", MTA_POSTFIX);
@@ -656,6 +672,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, logs_what_became_of_a_recipient);
 	tcase_add_test(tcase, logs_a_refusal_escaped);
 	tcase_add_test(tcase, observe_logs_what_would_have_been);
+	tcase_add_test(tcase, a_client_without_a_name_is_unknown_in_the_log);
 	tcase_add_test(tcase, tells_who_the_client_is);
 	tcase_add_test(tcase, leaves_clients_that_may_have_a_certificate_to_the_policy_service);
 	tcase_add_test(tcase, enforce_permits_relaying_as_the_directory_does);
