@@ -127,12 +127,10 @@ static enum status check_sender(const struct explainer *e, const struct view *vi
 /* A typed address ("MS:NET/PO/BOX") or what a client would write in RCPT. */
 static enum status parse(struct span text, struct address *out)
 {
-	enum status status = address_parse_typed(text, out);
+	struct span type, value;
 
-	if (status == CX_OK && !address_is_smtp(out)) {
-		return CX_OK;
-	}
-	return address_parse_path(text, out);
+	return address_split_type(text, &type, &value) ? address_parse_typed(text, out)
+						       : address_parse_path(text, out);
 }
 
 bool explain(struct explainer *e, const struct explain_facts *facts, struct span text)

@@ -217,7 +217,7 @@ static enum map_status lookup_login_map(struct query *query, struct buf *value)
 	if (status == CX_ETEMP || status == CX_EFORMAT) {
 		return MAP_TEMPORARY;
 	}
-	if (status == CX_OK && found.rank == RANK_OWN) {
+	if (status == CX_OK) {
 		add_logins(query, &found, value);
 	}
 	if (value->len > 0) {

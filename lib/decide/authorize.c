@@ -5,6 +5,7 @@
 #include "decide/age.h"
 #include "decide/lookup.h"
 #include "decide/net.h"
+#include "decide/resolve.h"
 #include "replica/connector.h"
 
 #define FINGERPRINT_LEN 64 /* SHA-256 in hexadecimal */
@@ -177,6 +178,17 @@ void authorize(const struct view *view, const struct relay_facts *facts,
 	answer(out, RELAY_NOT_PERMITTED, RELAY_BY_NOTHING, SPAN(""));
 }
 
+/* Its own, or the target of a custom recipient that counts as its address (SPEC section 5, 3). */
+static bool is_own(const struct view *view, const struct found *found,
+    const struct address *address)
+{
+	struct span name = { address->domain, address->domain_len };
+	struct domain domain;
+	struct record_id id;
+
+	return found->rank == RANK_OWN || find_domain(view, name, &domain, &id) == CX_OK;
+}
+
 enum status authorize_sender(const struct view *view, struct span login,
     const struct address *sender)
 {
@@ -191,8 +203,8 @@ enum status authorize_sender(const struct view *view, struct span login,
 	status = lookup_login(view, login, &id, &account);
 	if (status == CX_OK) {
 		status = lookup_address(view, sender, &found, NULL);
-		if (status == CX_OK && found.rank == RANK_OWN &&
-		    record_id_equal(&found.id, &id)) {
+		if (status == CX_OK && record_id_equal(&found.id, &id) &&
+		    is_own(view, &found, sender)) {
 			return CX_OK;
 		}
 	}

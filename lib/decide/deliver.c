@@ -19,6 +19,16 @@ void note_missing(struct expansion *x, const struct path *path, struct span subj
 	}
 }
 
+void note_malformed(struct expansion *x, const struct path *path, struct span subject,
+    enum status status)
+{
+	if (status == CX_ENOMEM) {
+		x->failure = CX_ETEMP;
+	} else {
+		note_missing(x, path, subject);
+	}
+}
+
 void note_missing_address(struct expansion *x, const struct path *path,
     const struct address *address)
 {
@@ -157,15 +167,17 @@ static void deliver_outside(struct expansion *x, const struct found *found,
 	struct domain domain;
 	struct record_id id;
 	struct span text;
-	enum status status = CX_OK;
+	enum status status = CX_EINVAL;
 
-	if (values_next(&mails, &text) && address_parse_typed(text, &address) == CX_OK &&
-	    address_is_smtp(&address) && address.domain_len > 0) {
+	if (values_next(&mails, &text)) {
+		status = address_parse_typed(text, &address);
+	}
+	if (status == CX_OK && address_is_smtp(&address) && address.domain_len > 0) {
 		status = find_domain(x->view, address_domain(&address), &domain, &id);
 	}
 	if (status == CX_NOTFOUND) {
 		deliver_foreign(x, &address, found->recipient.dn, path);
-	} else if (!expansion_failed(x, status)) {
+	} else if (status == CX_ETOOLONG || !expansion_failed(x, status)) {
 		note_missing(x, path, found->recipient.dn);
 	}
 }

@@ -38,6 +38,8 @@ struct span own_extension(const struct found *, const struct address *via,
 
 /* A reference to nothing, or the asked address that nobody has. */
 void note_missing(struct expansion *, const struct path *, struct span subject);
+/* What does not parse leads nowhere; but lack of memory says nothing about it. */
+void note_malformed(struct expansion *, const struct path *, struct span subject, enum status);
 void note_missing_address(struct expansion *, const struct path *, const struct address *);
 
 #endif

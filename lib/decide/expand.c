@@ -80,8 +80,9 @@ static void expand_target(struct expansion *x, const struct found *found,
 	struct record_id id;
 	enum status status;
 
-	if (address_parse_typed(found->recipient.target, &target) != CX_OK) {
-		note_missing(x, down, found->recipient.dn);
+	status = address_parse_typed(found->recipient.target, &target);
+	if (status != CX_OK) {
+		note_malformed(x, down, found->recipient.dn, status);
 		return;
 	}
 	if (!address_is_smtp(&target)) {
@@ -145,11 +146,12 @@ static void expand_references(struct expansion *x, struct values keys, struct va
 static void expand_text(struct expansion *x, struct span text, const struct path *path)
 {
 	struct address address;
+	enum status status = address_parse_typed(text, &address);
 
-	if (address_parse_typed(text, &address) == CX_OK) {
+	if (status == CX_OK) {
 		expand_address(x, &address, path);
 	} else {
-		note_missing(x, path, text);
+		note_malformed(x, path, text, status);
 	}
 }
 

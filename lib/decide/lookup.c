@@ -372,7 +372,11 @@ static enum status first_of_ours(const struct view *view, const struct record_id
 	enum status status;
 
 	while (values_next(&values, &text)) {
-		if (address_parse_typed(text, out) != CX_OK || !address_is_smtp(out)) {
+		status = address_parse_typed(text, out);
+		if (status == CX_ENOMEM) {
+			return CX_ETEMP;
+		}
+		if (status != CX_OK || !address_is_smtp(out)) {
 			continue;
 		}
 		status = find_domain(view, (struct span){ out->domain, out->domain_len },

@@ -48,6 +48,9 @@ def follower(tmp_path_factory):
 EXIT_CODES = [
     ("plain@acme.example", [], 0, "deliver", None),
     ("x@elsewhere.example", [], 0, "foreign", None),
+    ("SMTP:plain@acme.example", [], 0, "deliver", None),
+    ("ms:net/po/plain", [], 0, "deliver", None),
+    ("<@relay.example:plain@acme.example>", [], 0, "deliver", None),
     ("nobody@acme.example", [], 67, "unknown", "550 5.1.1"),
     ("moving@acme.example", [], 75, "parked", "450 4.2.1"),
     ("x@off.example", [], 75, "disabled", "451 4.3.2"),

@@ -291,6 +291,38 @@ START_TEST(takes_nobody_for_missing_while_a_directory_was_never_loaded)
 }
 END_TEST
 
+static const struct sender_row {
+	const char *sender;
+	enum status status;
+} sender_rows[] = {
+	{ "pop@acme.example", CX_OK },
+	{ "alias@acme.example", CX_OK },
+	{ "pop+list@acme.example", CX_OK },
+	{ "unclaimed@acme.example", CX_OK }, /* his target: counts as his address */
+	{ "adam@acme.example", CX_NOTFOUND },
+	{ "nobody@acme.example", CX_NOTFOUND },
+	{ "pop@gmail.example", CX_NOTFOUND },
+};
+
+START_TEST(lets_a_login_send_from_the_addresses_of_its_object)
+{
+	const struct sender_row *row = &sender_rows[_i];
+	struct address sender;
+
+	org_put_mailbox(&org, "adam");
+	org_put(&org, RECORD_RECIPIENT, 0, TAG_DN, "cn=pop,dc=acme", TAG_MAIL,
+	    "pop@acme.example", TAG_PROXY, "alias@acme.example", TAG_TARGET,
+	    "unclaimed@acme.example", TAG_LOGIN, "pop", 0);
+	org_put(&org, RECORD_RECIPIENT, 0, TAG_DN, "cn=other,dc=acme", TAG_TARGET,
+	    "pop@gmail.example", 0);
+	org_look(&org);
+	ck_assert_int_eq(address_parse_internal(span_of(row->sender), &sender), CX_OK);
+	unit_assert_status(authorize_sender(&org.view, SPAN("pop"), &sender), row->status,
+	    row->sender);
+	unit_assert_status(authorize_sender(&org.view, SPAN("pop"), NULL), CX_OK, "empty");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -308,6 +340,8 @@ Suite *unit_suite(void)
 	    sizeof(forbidden_rows) / sizeof(forbidden_rows[0]));
 	tcase_add_test(tcase, routes_with_many_connectors_of_one_address_space);
 	tcase_add_test(tcase, knows_a_client_that_many_connectors_name);
+	tcase_add_loop_test(tcase, lets_a_login_send_from_the_addresses_of_its_object, 0,
+	    sizeof(sender_rows) / sizeof(sender_rows[0]));
 	tcase_add_test(tcase, never_turns_the_postmaster_into_a_loop);
 	tcase_add_loop_test(tcase, takes_nobody_for_missing_while_a_directory_was_never_loaded, 0,
 	    2 * ABSENCES);
