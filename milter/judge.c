@@ -10,8 +10,6 @@
 #define MEMORY_START (64 * 1024)
 /* Some kilobytes for each of 10,000 deliveries; a configuration may allow more of them. */
 #define MEMORY_MAX ((size_t)256 * 1024 * 1024)
-/* Given back when the next question comes: one large group must not be paid for ever. */
-#define MEMORY_KEEP (1024 * 1024)
 
 void judge_memory_release(struct judge_memory *memory)
 {
@@ -19,10 +17,17 @@ void judge_memory_release(struct judge_memory *memory)
 	memory->arena = (struct arena){ 0 };
 }
 
+void judge_memory_trim(struct judge_memory *memory)
+{
+	if (memory->arena.size > JUDGE_MEMORY_KEEP) {
+		judge_memory_release(memory);
+	}
+}
+
 /* Empty, with `size` bytes at least. */
 static enum status prepare(struct judge_memory *memory, size_t size)
 {
-	if (memory->arena.size > MEMORY_KEEP || memory->arena.size < size) {
+	if (memory->arena.size < size) {
 		judge_memory_release(memory);
 		memory->arena.memory = malloc(size);
 		if (memory->arena.memory == NULL) {

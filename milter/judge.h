@@ -29,14 +29,20 @@ struct judgement {
 };
 
 /*
- * Memory for one judgement after another: it starts small, grows as far as a decision
- * needs and is given back when it has grown large. What a judgement holds is valid
- * until the next one, or judge_memory_release().
+ * Memory for one judgement after another: it starts small and grows as far as a decision
+ * needs. What a judgement holds is valid until the next one, or until the memory is
+ * released or trimmed.
  */
 struct judge_memory {
 	struct arena arena;
 };
 void judge_memory_release(struct judge_memory *);
+/*
+ * Gives it back if it has grown large. To be called when a judgement has been made use of:
+ * until the next question a client may take as long as it likes.
+ */
+#define JUDGE_MEMORY_KEEP ((size_t)1024 * 1024)
+void judge_memory_trim(struct judge_memory *);
 
 /*
  * Always gives an answer: whatever stands in its way is `unavailable`. `context` is

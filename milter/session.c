@@ -422,6 +422,7 @@ struct answer session_rcpt(struct session *session, const char *const *arguments
 	answer = text.failed
 		     ? answer_with(&temporary_failure)
 		     : decide(session, &candidate, is_address ? &address : NULL);
+	judge_memory_trim(&session->memory);
 	buf_release(&text);
 	return answer;
 }

@@ -20,6 +20,7 @@ static struct {
 	bool has_ip;
 	bool is_trusted;
 	bool has_sender;
+	const struct judge_memory *memory;
 	char login[32];
 	char certificate[100];
 	struct ip ip;
@@ -131,12 +132,18 @@ static void keep_text(char *out, size_t size, struct span text)
 static void fake_judge(void *context, const struct judge_question *question,
     struct judge_memory *memory, struct judgement *out)
 {
-	(void)memory;
 	asked.count++;
+	asked.memory = memory;
 	asked.has_ip = question->client->has_ip;
 	asked.ip = question->client->ip;
 	asked.is_trusted = question->is_trusted;
 	asked.has_sender = question->sender != NULL;
+	if (question->address && question->address->local[0] == 'H') {
+		/* As a huge group would have it. */
+		judge_memory_release(memory);
+		memory->arena.memory = malloc(2 * JUDGE_MEMORY_KEEP);
+		memory->arena.size = 2 * JUDGE_MEMORY_KEEP;
+	}
 	keep_text(asked.login, sizeof(asked.login), question->client->login);
 	keep_text(asked.certificate, sizeof(asked.certificate),
 	    question->client->certificate_fingerprint);
@@ -350,6 +357,17 @@ START_TEST(decides_an_address_once_in_a_message)
 	mail("<>", NULL);
 	assert_answer(rcpt("<redirect@acme.example>"), "continue", "next message");
 	ck_assert_uint_eq(asked.count, 2);
+	stop();
+}
+END_TEST
+
+/* A client may take minutes to the end of the message, and a hundred clients at once. */
+START_TEST(keeps_no_large_memory_while_the_client_takes_its_time)
+{
+	start("", MTA_POSTFIX);
+	mail("<>", NULL);
+	assert_answer(rcpt("<Huge@acme.example>"), "continue", "huge");
+	ck_assert_uint_le(asked.memory->arena.size, JUDGE_MEMORY_KEEP);
 	stop();
 }
 END_TEST
@@ -667,6 +685,7 @@ Suite *unit_suite(void)
 	    (int)(sizeof(rows) / sizeof(rows[0])));
 	tcase_add_test(tcase, a_refused_recipient_does_not_disturb_the_others);
 	tcase_add_test(tcase, decides_an_address_once_in_a_message);
+	tcase_add_test(tcase, keeps_no_large_memory_while_the_client_takes_its_time);
 	tcase_add_test(tcase, knows_nothing_of_a_message_that_was_aborted);
 	tcase_add_test(tcase, a_failed_edit_defers_the_message);
 	tcase_add_test(tcase, logs_what_became_of_a_recipient);
