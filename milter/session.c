@@ -339,6 +339,15 @@ static struct answer take(struct session *session, struct candidate *candidate)
 	return (struct answer){ .kind = ANSWER_CONTINUE };
 }
 
+/* The empty sender is everybody's. */
+static bool must_own_sender(const struct session *session)
+{
+	return session->conf->milter.enforce &&
+	       session->conf->settings.enforce_sender &&
+	       session->client.login.len > 0 &&
+	       dsn_strip_brackets(session->sender).len > 0;
+}
+
 static void judge(struct session *session, const struct address *address,
     struct judgement *out)
 {
@@ -349,14 +358,20 @@ static void judge(struct session *session, const struct address *address,
 		.client = &session->client,
 		.is_trusted = session->is_trusted };
 	struct address sender;
+	bool is_nobodys = false;
 
-	if (conf->milter.enforce && conf->settings.enforce_sender &&
-	    session->client.login.len > 0 &&
-	    address_parse_path(session->sender, &sender) == CX_OK) {
-		question.sender = &sender;
+	if (must_own_sender(session)) {
+		if (address_parse_path(session->sender, &sender) == CX_OK) {
+			question.sender = &sender;
+		} else {
+			is_nobodys = true; /* whatever the MTA makes of it */
+		}
 	}
 	session->env->judge(session->env->judge_context, &question, &session->memory,
 	    out);
+	if (is_nobodys) {
+		out->sender = CX_NOTFOUND;
+	}
 }
 
 static struct answer decide(struct session *session, struct candidate *candidate,

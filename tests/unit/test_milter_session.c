@@ -574,6 +574,9 @@ START_TEST(enforce_checks_the_sender_of_an_authenticated_client)
 	const char *foreign[] = { "<s@else.example>", NULL };
 	const char *own[] = { "<bob@acme.example>", NULL };
 	const char *empty[] = { "<>", NULL };
+	/* Sendmail may make an address of them all the same. */
+	const char *odd[][2] = { { "<bob@acme.example ceo@acme.example>", NULL },
+		{ "<ceo@acme..example>", NULL } };
 	struct session_sender sender = { .arguments = foreign, .login = SPAN("bob") };
 
 	start("enforce_sender = true milter { enforce = true }", MTA_SENDMAIL);
@@ -586,6 +589,11 @@ START_TEST(enforce_checks_the_sender_of_an_authenticated_client)
 	sender.arguments = empty;
 	session_mail(fixture.session, &sender);
 	assert_answer(rcpt("<plain@acme.example>"), "continue", "empty");
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		sender.arguments = odd[i];
+		session_mail(fixture.session, &sender);
+		assert_answer(rcpt("<plain@acme.example>"), "553 5.7.1", odd[i][0]);
+	}
 	sender.arguments = foreign;
 	sender.login = (struct span){ NULL, 0 };
 	session_mail(fixture.session, &sender);
