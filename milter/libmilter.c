@@ -225,6 +225,7 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, struct sockaddr *address)
 				? MTA_POSTFIX
 				: MTA_SENDMAIL;
 		facts.has_ip = read_ip(address, &facts.ip);
+		facts.lacks_mailers = !link->wants_mailer;
 		session_connect(link->session, &facts);
 		has_reply = link->has_connect_reply;
 	}

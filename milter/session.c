@@ -27,12 +27,14 @@ struct session {
 	struct span host;
 	bool has_connection_ip;
 	struct ip connection_ip;
+	bool lacks_mailers;
 
 	/* The message. */
 	struct pool pool;
 	struct conf *conf; /* NULL: no message */
 	struct span sender;
 	struct relay_facts client;
+	bool is_enforcing;
 	bool is_local_submission;
 	bool is_trusted;
 	bool has_smtputf8;
@@ -94,6 +96,7 @@ void session_connect(struct session *session, const struct session_connection *f
 	session->host = pool_copy(&session->connection_pool, facts->host);
 	session->has_connection_ip = facts->has_ip;
 	session->connection_ip = facts->ip;
+	session->lacks_mailers = facts->lacks_mailers;
 }
 
 /*
@@ -133,7 +136,7 @@ static void set_client(struct session *session, const struct session_sender *fac
 	}
 	session->is_trusted = session->is_local_submission ||
 			      (session->mta == MTA_POSTFIX && facts->is_encrypted &&
-				  !session->conf->milter.enforce);
+				  !session->is_enforcing);
 }
 
 static bool has_argument(const char *const *arguments, const char *name)
@@ -152,6 +155,8 @@ void session_mail(struct session *session, const struct session_sender *facts)
 	session->deferral = (struct reply){ NULL, NULL, NULL };
 	session->conf = session->env->conf_hold(session->env->conf_context);
 	session->sender = pool_copy(&session->pool, span_of(facts->arguments[0]));
+	session->is_enforcing =
+	    session->conf->milter.enforce && !session->lacks_mailers;
 	session->is_local_submission = is_local_submission(session, facts);
 	session->has_smtputf8 = has_argument(facts->arguments, "SMTPUTF8");
 	set_client(session, facts);
@@ -263,7 +268,7 @@ static const struct reply *refuse(const struct session *session,
 	const struct resolution *resolution = &candidate->judgement.resolution;
 	const struct reply *reply = NULL;
 
-	if (session->conf->milter.enforce && !session->is_local_submission) {
+	if (session->is_enforcing && !session->is_local_submission) {
 		reply = refuse_by_policy(candidate);
 	}
 	if (reply) {
@@ -342,8 +347,7 @@ static struct answer take(struct session *session, struct candidate *candidate)
 /* The empty sender is everybody's. */
 static bool must_own_sender(const struct session *session)
 {
-	return session->conf->milter.enforce &&
-	       session->conf->settings.enforce_sender &&
+	return session->is_enforcing && session->conf->settings.enforce_sender &&
 	       session->client.login.len > 0 &&
 	       dsn_strip_brackets(session->sender).len > 0;
 }
@@ -396,7 +400,7 @@ static struct answer decide(struct session *session, struct candidate *candidate
 	if (reply) {
 		return do_refuse(session, candidate, reply);
 	}
-	if (resolution->is_observed && session->conf->milter.enforce) {
+	if (resolution->is_observed && session->is_enforcing) {
 		struct resolution would_be = { .verdict = resolution->observed };
 
 		reply = reply_of_resolution(&would_be);

@@ -49,6 +49,11 @@ struct session_connection {
 	struct span host;
 	bool has_ip;
 	struct ip ip;
+	/*
+	 * {rcpt_mailer} was not asked for, so that nothing tells what the MTA is final
+	 * for: `enforce` waits for the next connection.
+	 */
+	bool lacks_mailers;
 };
 
 /* Facts that come with MAIL. */

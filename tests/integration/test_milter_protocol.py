@@ -464,6 +464,21 @@ def test_enforce_does_the_policy_services_part(make_mill):
         assert client.rcpt("<joe@outside.example>").code == "continue"
 
 
+def test_a_connection_enforces_only_where_it_asked_what_the_mta_is_final_for(own_mill):
+    """Nothing tells that root@ is the MTA's own where {rcpt_mailer} was not asked for."""
+    with own_mill.client(version=None) as client:
+        own_mill.milter_options = "enforce = true"
+        own_mill.write_conf()
+        own_mill.milter.reload()
+        wait_for(lambda: own_mill.milter.log_lines("configuration reloaded"), "the reload")
+        client.mail()
+        assert client.rcpt("<root@host.outside.example>", mailer="local").code == "continue"
+    with own_mill.client(version=None) as client:
+        client.mail()
+        assert client.rcpt("<root@host.outside.example>", mailer="local").code == "continue"
+        assert client.rcpt("<joe@outside.example>").status == "554 5.7.1"
+
+
 def test_tcp_waits_for_data_for_the_sake_of_its_reply(make_mill):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
