@@ -69,6 +69,14 @@ static void *watch(void *unused)
 	return NULL;
 }
 
+/* Before libmilter has the socket: it goes while it is ours. */
+static int give_up(const struct conf *conf, int exit_code, const char *why)
+{
+	log_error("%s", why);
+	listener_remove(conf->milter.listen);
+	return exit_code;
+}
+
 static int serve(const struct conf *conf, int fd)
 {
 	bool is_tcp = strncmp(conf->milter.listen, "inet:", 5) == 0;
@@ -79,27 +87,27 @@ static int serve(const struct conf *conf, int fd)
 	struct store *store;
 	struct errbuf err;
 	pthread_t watcher;
-	int exit_code = EX_SOFTWARE;
+	int exit_code;
 
 	process_detach(&process);
 	if (process_drop_user(conf->milter.user, &err) != CX_OK) {
-		log_error("%s", err.text);
-		return EX_NOPERM;
+		return give_up(conf, EX_NOPERM, err.text);
 	}
 	if (store_open(conf->replica, &store, &err) != CX_OK) {
-		log_error("%s", err.text);
-		return EX_CONFIG;
+		return give_up(conf, EX_CONFIG, err.text);
 	}
 	env.judge_context = store;
 	raise_descriptor_limit();
 	if (libmilter_open(fd, is_tcp, &env, &err) != CX_OK) {
-		log_error("%s", err.text);
+		exit_code = give_up(conf, EX_SOFTWARE, err.text);
 	} else if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
-		log_error("no thread to wait for signals");
+		exit_code = give_up(conf, EX_OSERR, "no thread to wait for signals");
 	} else {
 		process_ready(&process);
 		exit_code = libmilter_run() == CX_OK ? EX_OK : EX_SOFTWARE;
 		process_stopping();
+		/* libmilter has closed it; the next milter may be there already. */
+		listener_remove_stale(conf->milter.listen);
 		if (!libmilter_close()) {
 			log_warnx("stopped with callbacks still under way");
 			exit(exit_code);
@@ -128,8 +136,7 @@ int main(int argc, char **argv)
 	}
 	current_replace(&current, conf_ref(conf));
 	exit_code = serve(conf, fd);
-	listener_remove(conf->milter.listen);
-	current_replace(&current, NULL);
+	/* `current` keeps its own reference: the watcher may be reading it. */
 	conf_unref(conf);
 	return exit_code;
 }

@@ -271,6 +271,16 @@ void listener_remove(const char *spec)
 	}
 }
 
+void listener_remove_stale(const char *spec)
+{
+	struct listener l;
+	struct errbuf err;
+
+	if (parse(spec, &l, &err) == CX_OK && l.is_unix) {
+		(void)clear_path(&l, &err);
+	}
+}
+
 void listener_name(int fd, char *out, size_t size)
 {
 	union {

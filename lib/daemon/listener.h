@@ -23,8 +23,13 @@ enum status listener_check(const char *spec, struct errbuf *);
  * "the 40 ms trap").
  */
 enum status listener_open(const char *spec, int backlog, int *fd, struct errbuf *);
-/* Removes the file of a unix socket; nothing for others. */
+/* Removes the file of a unix socket; nothing for others. Before the socket is closed. */
 void listener_remove(const char *spec);
+/*
+ * The same, for after it was closed: another process may have put its own in that place,
+ * which stays.
+ */
+void listener_remove_stale(const char *spec);
 /* "inet:127.0.0.1:10040" with the port that was picked; for logs and tests. */
 void listener_name(int fd, char *out, size_t size);
 

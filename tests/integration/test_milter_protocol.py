@@ -499,9 +499,8 @@ def test_the_socket_is_closed_to_strangers_and_gone_after_a_stop(own_mill):
     assert not os.path.exists(path)
 
 
-def test_a_stop_awaits_the_callback_that_is_under_way(own_mill):
+def begin_a_callback_that_lasts(own_mill, client, count):
     """The edits of a large message to an MTA that does not read: the callback blocks in write."""
-    count = 3000
     directory = DIRECTORY + "\ndn: cn=huge,dc=acme,dc=example\nobjectClass: coexistGroup\n" \
         "objectClass: groupOfNames\ncn: huge\nmail: huge@acme.example\n" + "".join(
             f"coexistMemberAddress: member{n:05}@{'x' * 50}.outside.example\n"
@@ -509,19 +508,47 @@ def test_a_stop_awaits_the_callback_that_is_under_way(own_mill):
     with open(f"{own_mill.folder}/directory.ldif.new", "w", encoding="utf-8") as out:
         out.write(directory)
     os.rename(f"{own_mill.folder}/directory.ldif.new", f"{own_mill.folder}/directory.ldif")
+    wait_for(lambda: len(client.message("<huge@acme.example>").edits) > count, "the group")
+    client.abort()
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.mail()
+    assert client.rcpt("<huge@acme.example>").code == "continue"
+    client.send(packet(b"E"))
+    assert client.socket.recv(1, socket.MSG_PEEK)  # the callback is under way
+
+
+def test_a_stop_awaits_the_callback_that_is_under_way(own_mill):
+    count = 3000
     with own_mill.client() as client:
-        wait_for(lambda: len(client.message("<huge@acme.example>").edits) > count, "the group")
-        client.abort()
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.mail()
-        assert client.rcpt("<huge@acme.example>").code == "continue"
-        client.send(packet(b"E"))
-        first = client.socket.recv(1, socket.MSG_PEEK)  # the callback is under way
-        assert first
+        begin_a_callback_that_lasts(own_mill, client, count)
         own_mill.milter.child.process.send_signal(signal.SIGTERM)
         # libmilter's own end takes up to five seconds; the callback must outlive it.
         wait_for(lambda: own_mill.milter.log_lines("waiting for .* under way"), "the stop")
         reply = client._reply()
         assert reply.code == "continue"
         assert len(reply.edits) == count + 2
+    own_mill.milter.stop()
+
+
+def test_a_stop_leaves_the_socket_of_the_next_milter_alone(own_mill, tmp_path):
+    successor = Daemon("coexist-milter", own_mill.conf, tmp_path)
+    try:
+        with own_mill.client() as client:
+            begin_a_callback_that_lasts(own_mill, client, 3000)
+            own_mill.milter.child.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: own_mill.milter.log_lines("waiting for .* under way"), "the stop")
+            successor.start()
+            assert client._reply().code == "continue"
+        own_mill.milter.stop()
+        with own_mill.client() as client:
+            assert client.message("<bob@acme.example>").code == "continue"
+    finally:
+        successor.close()
+
+
+def test_a_stop_is_not_disturbed_by_reloads(own_mill):
+    process = own_mill.milter.child.process
+    process.send_signal(signal.SIGTERM)
+    while process.poll() is None:
+        process.send_signal(signal.SIGUSR1)
     own_mill.milter.stop()

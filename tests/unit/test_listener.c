@@ -198,6 +198,24 @@ START_TEST(leaves_other_files_alone)
 }
 END_TEST
 
+START_TEST(removes_what_nobody_listens_on_any_more_and_nothing_else)
+{
+	int fd = open_ok(spec), next;
+
+	close(fd);
+	next = open_ok(spec); /* of the process that comes after */
+	listener_remove_stale(spec);
+	close(connect_to(next));
+	close(next);
+	listener_remove_stale(spec);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	listener_remove_stale(spec);
+	ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
 START_TEST(says_why_it_cannot_listen)
 {
 	struct errbuf err;
@@ -255,6 +273,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, leaves_a_live_socket_alone);
 	tcase_add_test(tc, leaves_a_busy_socket_alone);
 	tcase_add_test(tc, leaves_other_files_alone);
+	tcase_add_test(tc, removes_what_nobody_listens_on_any_more_and_nothing_else);
 	tcase_add_test(tc, says_why_it_cannot_listen);
 	tcase_add_loop_test(tc, picks_a_port_and_tells_it, 0, 2);
 	suite_add_tcase(suite, tc);
