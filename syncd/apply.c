@@ -6,9 +6,7 @@
 
 #include "syncd/apply_parts.h"
 
-/* What proves contact and nothing else is written this often. */
-#define CONTACT_INTERVAL_S 30
-/* The same for a cookie that came with no changes. */
+/* A cookie that came with no changes is written this often. */
 #define COOKIE_INTERVAL_S 10
 /* A refresh that changes as much goes into a new file. */
 #define BUILD_CHANGES 10000
@@ -155,7 +153,7 @@ static bool is_heartbeat_due(const struct attempt *attempt)
 		return true;
 	}
 	return (batch->has_contact &&
-		   is_due(state->contact, CONTACT_INTERVAL_S, attempt->now)) ||
+		   is_due(state->contact, attempt->source->contact_interval_s, attempt->now)) ||
 	       ((batch->has_cookie || state->has_cookie) &&
 		   is_due(state->cookie_written, COOKIE_INTERVAL_S, attempt->now));
 }

@@ -17,6 +17,7 @@ struct apply;
 struct apply_source {
 	uint8_t id;
 	unsigned max_delete_percent;
+	int64_t contact_interval_s; /* what proves contact and nothing else is written so often */
 	uint8_t
 	    confhash[32]; /* of mapping and request: a cookie is good for one only */
 };

@@ -14,6 +14,12 @@
  * of our cookie has changes that it did not send (ldap-sync.md 5.4).
  */
 
+static int64_t probe_interval(const struct ldap_source *ls)
+{
+	return ls->source->contact_ms < sync_times.probe ? ls->source->contact_ms
+							  : sync_times.probe;
+}
+
 void lsrc_probe_begin(struct ldap_source *ls)
 {
 	static char naming[] = "namingContexts";
@@ -26,7 +32,7 @@ void lsrc_probe_begin(struct ldap_source *ls)
 		    NULL, &ls->root_msgid);
 	}
 	if (ls->ld != NULL) {
-		lsrc_timer_start(ls, TIMER_PROBE, sync_times.probe);
+		lsrc_timer_start(ls, TIMER_PROBE, probe_interval(ls));
 	}
 }
 
@@ -110,7 +116,7 @@ void lsrc_on_probe_timer(struct ldap_source *ls)
 			return;
 		}
 	}
-	lsrc_timer_start(ls, TIMER_PROBE, sync_times.probe);
+	lsrc_timer_start(ls, TIMER_PROBE, probe_interval(ls));
 }
 
 /* What the server had one probe ago should be with us by now. */

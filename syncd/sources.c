@@ -10,6 +10,9 @@
 #include "daemon/log.h"
 #include "syncd/source_slot.h"
 
+/* Contact that is proven anew is written no more seldom than this. */
+#define CONTACT_INTERVAL_MAX_S 30
+
 static int64_t system_clock(void)
 {
 	return (int64_t)time(NULL);
@@ -225,6 +228,20 @@ static enum status make_slots(struct sources *sources, struct conf *conf,
 	return status;
 }
 
+/*
+ * Contact is proven and written often enough for a healthy directory to stay younger
+ * than the ages at which decisions begin to wait (SPEC section 10).
+ */
+static int64_t contact_interval_s(const struct settings *settings)
+{
+	int64_t age = settings->unknown_defer_after_s < settings->max_staleness_s
+	    ? settings->unknown_defer_after_s
+	    : settings->max_staleness_s;
+
+	age /= 3;
+	return age < 1 ? 1 : age > CONTACT_INTERVAL_MAX_S ? CONTACT_INTERVAL_MAX_S : age;
+}
+
 static void start_slot(struct slot *slot, uint8_t id)
 {
 	struct source *source = &slot->source;
@@ -238,8 +255,10 @@ static void start_slot(struct slot *slot, uint8_t id)
 }
 
 static void adopt(struct sources *sources, struct slot **slots, size_t count,
-    const struct source_info *infos)
+    const struct source_info *infos, const struct settings *settings)
 {
+	int64_t interval_s = contact_interval_s(settings);
+
 	for (size_t i = 0; i < sources->count; i++) {
 		if (!sources->slots[i]->is_kept) {
 			slot_free(sources->slots[i]);
@@ -249,6 +268,8 @@ static void adopt(struct sources *sources, struct slot **slots, size_t count,
 	sources->slots = slots;
 	sources->count = count;
 	for (size_t i = 0; i < count; i++) {
+		slots[i]->applied.contact_interval_s = interval_s;
+		slots[i]->source.contact_ms = interval_s * 1000;
 		if (!slots[i]->is_kept) {
 			start_slot(slots[i], infos[i].id);
 		}
@@ -277,7 +298,7 @@ enum status sources_configure(struct sources *sources, struct conf *conf,
 		status = apply_sources(sources->apply, infos, count, err);
 	}
 	if (status == CX_OK) {
-		adopt(sources, slots, count, infos);
+		adopt(sources, slots, count, infos, &conf->settings);
 		return CX_OK;
 	}
 	for (size_t i = 0; i < count; i++) {

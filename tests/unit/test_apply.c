@@ -35,7 +35,9 @@ static void world_open(struct world *world)
 	ck_assert_int_eq(apply_open(world->folder, &world->apply, NULL, &err), CX_OK);
 	ck_assert_int_eq(apply_sources(world->apply, &info, 1, &err), CX_OK);
 	world->source =
-	    (struct apply_source){ .id = info.id, .max_delete_percent = 10 };
+	    (struct apply_source){ .id = info.id,
+		    .max_delete_percent = 10,
+		    .contact_interval_s = 30 };
 	batch_init(&world->batch, info.id);
 }
 
