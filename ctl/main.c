@@ -101,6 +101,11 @@ static int run_command(const struct command *command, const char *path, int argc
 
 int main(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
 	const char *path = CONF_DEFAULT_PATH;
 	const struct command *command;
 	int option;
@@ -108,7 +113,7 @@ int main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	log_open("coexistctl");
 	log_set_level(LOG_LEVEL_WARNING);
-	while ((option = getopt(argc, argv, "+c:Vh")) != -1) {
+	while ((option = getopt_long(argc, argv, "+c:Vh", options, NULL)) != -1) {
 		switch (option) {
 		case 'c': path = optarg; break;
 		case 'V': printf("coexistctl %s\n", PACKAGE_VERSION); return EX_OK;

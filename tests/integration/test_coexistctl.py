@@ -120,6 +120,12 @@ def test_strange_bytes_are_no_addresses_and_come_out_as_json(follower):
         assert not set(done.stdout.decode()) & set("\0\x1b\x7f\r")
 
 
+@pytest.mark.parametrize("option", ["-h", "--help", "-V", "--version"])
+def test_help_and_version_need_no_configuration(option):
+    done = coexistctl("/nonexistent", option)
+    assert done.returncode == 0 and "coexistctl" in done.stdout, done
+
+
 def test_usage_errors_are_exit_64(follower):
     for arguments in (["resolve"], ["resolve", "--client", "x", "a@b.example"], ["nonsense"],
                       ["resolve", "a@b.example", "--bogus"], ["dump", "too-much"], []):
