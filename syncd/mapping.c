@@ -413,19 +413,27 @@ enum status mapping_apply(const struct mapping *mapping, const struct entry *ent
 {
 	struct mapper mapper = { mapping, entry, record, why, note, context };
 	struct key key;
-	enum status status = build(&mapper);
+	enum status status = build(&mapper), dn_status;
 
-	if (status != CX_OK) {
-		return status == CX_ETOOLONG ? CX_EINVAL : status;
+	if (status == CX_NOTFOUND || status == CX_ENOMEM) {
+		return status;
 	}
-	status = dn_key(entry->dn, &key);
-	if (status == CX_ENOMEM || record->failed) {
+	/* Before a look at record->failed: one that is too long does not fit in there. */
+	dn_status = dn_key(entry->dn, &key);
+	if (dn_status == CX_ENOMEM) {
 		return CX_ENOMEM;
 	}
-	if (status != CX_OK) {
+	if (dn_status != CX_OK) {
 		errbuf_set(why, "%s",
-		    status == CX_ETOOLONG ? "the DN is too long" : "not a DN");
+		    dn_status == CX_ETOOLONG ? "the DN is too long" : "not a DN");
 		return CX_EINVAL;
 	}
-	return CX_OK;
+	if (status == CX_ETOOLONG) {
+		errbuf_set(why, "a value is too long");
+		return CX_EINVAL;
+	}
+	if (status != CX_OK) {
+		return status;
+	}
+	return record->failed ? CX_ENOMEM : CX_OK;
 }

@@ -96,6 +96,7 @@ void value_list_init(struct value_list *);
 void value_list_release(struct value_list *);
 enum status value_list_add(struct value_list *, struct span text, struct span raw);
 void value_list_sort(struct value_list *);
+/* Of a sorted list. */
 bool value_list_has(const struct value_list *, struct span text);
 void value_list_put(const struct value_list *, struct buf *record, enum record_tag);
 void value_list_put_raw(const struct value_list *, struct buf *record, enum record_tag);

@@ -250,7 +250,9 @@ static enum status read_checked(const struct mapper *mapper, names attribute,
 
 	while (status == CX_OK && mapper_next(mapper, &cursor, &value)) {
 		value = span_trim(value);
-		const char *wrong = check(value);
+		const char *wrong = value.len > RECORD_VALUE_MAX
+					? "the value is too long"
+					: check(value);
 
 		/*
 		 * A "!" that cannot be read was to forbid something, and may have been

@@ -233,9 +233,19 @@ void value_list_sort(struct value_list *list)
 
 bool value_list_has(const struct value_list *list, struct span text)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		if (span_equal(slot_text(list, &list->slots[i]), text)) {
+	size_t low = 0, high = list->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = span_compare(slot_text(list, &list->slots[middle]), text);
+
+		if (order == 0) {
 			return true;
+		}
+		if (order < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
 		}
 	}
 	return false;

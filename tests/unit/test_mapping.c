@@ -311,6 +311,81 @@ START_TEST(skips_entries_with_a_value_too_long)
 }
 END_TEST
 
+/* What fits into no record is the entry's fault, never a lack of memory: that would be for good. */
+START_TEST(skips_what_fits_into_no_record)
+{
+	static const struct {
+		const char *label, *head, *tail;
+		enum status status;
+	} rows[] = {
+		{ "dn of a mailbox", "dn: cn=",
+		    "\nobjectClass: coexistMailbox\nmail: a@b.example\n", CX_EINVAL },
+		{ "dn of a container", "dn: cn=",
+		    "\nobjectClass: organizationalUnit\n", CX_EINVAL },
+		{ "dn of a domain", "dn: cn=",
+		    "\nobjectClass: coexistDomain\nassociatedDomain: b.example\n"
+		    "coexistDomainType: relay\n", CX_EINVAL },
+		{ "home server", MAILBOX "coexistHomeServer: cn=", "\n", CX_EINVAL },
+		{ "address space", CONNECTOR "coexistAddressSpace: X400:c=us;o=", "\n",
+		    CX_OK },
+		{ "next hop", CONNECTOR "coexistNextHop: ", "\n", CX_EINVAL },
+		{ "peer", CONNECTOR "coexistPeer: ", "\n", CX_OK },
+		{ "denied client", CONNECTOR "coexistRelayClient: !", "\n", CX_EINVAL },
+		{ "name", MAILBOX "displayName: ", "\n", CX_OK },
+	};
+	struct conf_directory directory = help_directory();
+	const size_t lengths[] = { 9000, RECORD_VALUE_MAX, RECORD_VALUE_MAX + 10 };
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		for (size_t j = 0; j < COUNT(lengths); j++) {
+			struct buf ldif, record, said;
+			enum status status;
+
+			buf_init(&ldif);
+			buf_init(&record);
+			buf_init(&said);
+			buf_add_text(&ldif, rows[i].head);
+			buf_add_text(&ldif, unit_repeat('x', lengths[j]));
+			buf_add_text(&ldif, rows[i].tail);
+			status = help_map(&directory, ldif.data, &record, &said);
+			/* Some of them fit where they are short. */
+			ck_assert_msg(status == rows[i].status ||
+					  (status == CX_OK && lengths[j] <= RECORD_VALUE_MAX),
+			    "%s %zu: %s", rows[i].label, lengths[j],
+			    status_text(status));
+			ck_assert_msg(status == CX_OK || said.len > 1, "%s: no reason",
+			    rows[i].label);
+			buf_release(&ldif);
+			buf_release(&record);
+			buf_release(&said);
+		}
+	}
+}
+END_TEST
+
+/* Linear in the number of addresses: the quadratic way takes minutes here. */
+START_TEST(takes_very_many_addresses)
+{
+	struct conf_directory directory = help_directory();
+	struct buf ldif, record, said;
+
+	buf_init(&ldif);
+	buf_init(&record);
+	buf_init(&said);
+	buf_add_text(&ldif, MAILBOX);
+	for (unsigned i = 0; i < 200000; i++) {
+		buf_printf(&ldif,
+		    "coexistProxyAddress: SMTP:primary.%u@acme.example\n"
+		    "coexistProxyAddress: smtp:another.%u@acme.example\n",
+		    i, i);
+	}
+	unit_assert_status(help_map(&directory, ldif.data, &record, &said), CX_OK, "");
+	buf_release(&ldif);
+	buf_release(&record);
+	buf_release(&said);
+}
+END_TEST
+
 START_TEST(reads_renamed_attributes)
 {
 	struct conf_directory directory = help_directory();
@@ -435,6 +510,8 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(entries, keeps_to_the_domains_of_the_directory, 0,
 	    COUNT(limited_rows));
 	tcase_add_test(entries, skips_entries_with_a_value_too_long);
+	tcase_add_test(entries, skips_what_fits_into_no_record);
+	tcase_add_test(entries, takes_very_many_addresses);
 	tcase_add_test(entries, reads_renamed_attributes);
 	tcase_add_loop_test(entries, takes_only_what_the_directory_provides, 0, 3);
 	suite_add_tcase(suite, entries);
