@@ -89,6 +89,17 @@ static int compare_removals(const void *a, const void *b)
 	    ((const struct removal *)b)->uuid, 16);
 }
 
+static enum status remove_one(struct attempt *attempt, const struct record_id *id)
+{
+	const struct effect *effect = plan_find(&attempt->plan, id->uuid);
+
+	if (effect && effect->is_demoted) {
+		return store_put(attempt->apply->store, id,
+		    batch_record(attempt->batch, effect->change), NULL);
+	}
+	return store_remove(attempt->apply->store, id);
+}
+
 static enum status remove_records(struct attempt *attempt)
 {
 	struct plan *plan = &attempt->plan;
@@ -109,8 +120,11 @@ static enum status remove_records(struct attempt *attempt)
 			attempt->outcome.newly_held += !removal->was_held;
 			continue;
 		}
+		if (removal->fate == REMOVAL_SPARE) {
+			continue;
+		}
 		memcpy(id.uuid, removal->uuid, sizeof(id.uuid));
-		status = store_remove(attempt->apply->store, &id);
+		status = remove_one(attempt, &id);
 		attempt->outcome.removed++;
 		attempt->is_changed = true;
 	}

@@ -89,7 +89,8 @@ enum status attempt_merge_skipped(struct attempt *attempt)
 			}
 		} else if (change->kind == CHANGE_UNUSABLE) {
 			add_skipped_change(&list, &count, attempt->batch, change);
-		} else if (change->kind == CHANGE_PRESENT && order == 0) {
+		} else if (order == 0 && (change->kind == CHANGE_PRESENT ||
+					     change->kind == CHANGE_SPARED)) {
 			add_skipped(&list, &count, item);
 		}
 		if (order <= 0) {

@@ -30,6 +30,12 @@ static int compare_effects(const void *a, const void *b)
 	return order ? order : (left > right) - (left < right);
 }
 
+/* Of the entry as it is now, not only that it is there. */
+static bool is_telling(const struct change *change)
+{
+	return change->kind != CHANGE_PRESENT && change->kind != CHANGE_SPARED;
+}
+
 enum status plan_effects(struct plan *plan, const struct batch *batch)
 {
 	size_t kept = 0;
@@ -52,7 +58,8 @@ enum status plan_effects(struct plan *plan, const struct batch *batch)
 		if (memcmp(change->uuid, last->change->uuid, sizeof(change->uuid)) !=
 		    0) {
 			plan->effects[++kept].change = change;
-		} else if (change->kind != CHANGE_PRESENT) {
+		} else if (is_telling(change) || (change->kind == CHANGE_PRESENT &&
+						     !is_telling(last->change))) {
 			last->change = change;
 		}
 	}
@@ -199,12 +206,13 @@ static enum status find_replaced(struct plan *plan, struct store_writer *store,
 	struct span stored;
 	enum status status = CX_OK;
 
-	if (plan->removal_count == 0 || plan->put_count == 0) {
+	if (plan->removal_count == 0) {
 		return CX_OK;
 	}
 	index_init(&claims.set);
 	for (size_t i = 0; i < plan->effect_count && !claims.failed; i++) {
-		if (plan->effects[i].is_changed) {
+		/* An unchanged one too: it may have come when the other was spared. */
+		if (plan->effects[i].change->kind == CHANGE_PUT) {
 			memcpy(id.uuid, plan->effects[i].change->uuid, sizeof(id.uuid));
 			claims_add(&claims, &id,
 			    batch_record(batch, plan->effects[i].change));
@@ -230,6 +238,15 @@ static enum status find_replaced(struct plan *plan, struct store_writer *store,
 
 /* --- Comparing with what is stored --- */
 
+static bool is_demotion(struct span old, struct span new)
+{
+	struct record before, after;
+
+	return record_open(old, &before) == CX_OK &&
+	       record_open(new, &after) == CX_OK && before.kind != RECORD_CONTAINER &&
+	       after.kind == RECORD_CONTAINER;
+}
+
 static enum status compare_effect(struct plan *plan, struct store_writer *store,
     const struct batch *batch, struct effect *effect)
 {
@@ -246,12 +263,27 @@ static enum status compare_effect(struct plan *plan, struct store_writer *store,
 
 	switch (change->kind) {
 	case CHANGE_PUT:
+		if (is_stored && is_demotion(stored, batch_record(batch, change))) {
+			effect->is_demoted = true;
+			return add_removal(plan, change->uuid, stored, false);
+		}
 		effect->is_changed =
 		    !is_stored || !span_equal(stored, batch_record(batch, change));
 		plan->put_count += effect->is_changed;
 		return CX_OK;
 	case CHANGE_PRESENT: return CX_OK;
+	case CHANGE_SPARED:
+		if (is_stored) {
+			status = add_removal(plan, change->uuid, stored, false);
+			if (status == CX_OK) {
+				plan->removals[plan->removal_count - 1].is_spared =
+				    true;
+			}
+			return status;
+		}
+		return CX_OK;
 	case CHANGE_REMOVE:
+	case CHANGE_NOT_OURS:
 	case CHANGE_UNUSABLE:
 		return is_stored ? add_removal(plan, change->uuid, stored,
 				       change->kind == CHANGE_REMOVE)
@@ -299,8 +331,9 @@ static enum status join_held(struct plan *plan, struct store_writer *store,
 		struct removal wanted, *found;
 		const struct effect *effect = plan_find(plan, uuid);
 
-		if (effect && (effect->change->kind == CHANGE_PUT ||
-				  effect->change->kind == CHANGE_PRESENT)) {
+		if (effect && !effect->is_demoted &&
+		    (effect->change->kind == CHANGE_PUT ||
+			effect->change->kind == CHANGE_PRESENT)) {
 			continue; /* it reappeared */
 		}
 		memcpy(wanted.uuid, uuid, sizeof(wanted.uuid));
@@ -366,7 +399,7 @@ void plan_judge(struct plan *plan, const struct batch *batch, struct valve *valv
 			replaced++;
 		} else if (removal->was_held) {
 			plan->held_recipients++;
-		} else {
+		} else if (!removal->is_spared) {
 			plan->counted++;
 			explicit_count += removal->is_explicit;
 		}
@@ -397,7 +430,13 @@ void plan_judge(struct plan *plan, const struct batch *batch, struct valve *valv
 		case RECORD_CONTAINER:
 		default: is_kept = false; break;
 		}
-		removal->fate =
-		    is_kept && !removal->is_replaced ? REMOVAL_HOLD : REMOVAL_APPLY;
+		if (removal->is_replaced) {
+			removal->fate = REMOVAL_APPLY;
+		} else if (removal->is_spared && !removal->was_held) {
+			removal->fate = REMOVAL_SPARE;
+		} else {
+			removal->fate = is_kept || removal->is_spared ? REMOVAL_HOLD
+								      : REMOVAL_APPLY;
+		}
 	}
 }

@@ -11,13 +11,19 @@
  */
 struct effect {
 	const struct change
-	    *change;     /* the last PUT, REMOVE or UNUSABLE, else a PRESENT */
+	    *change;     /* the last one that says more than PRESENT or SPARED */
 	bool is_changed; /* PUT: another record than the stored one, or there is none */
+	/*
+	 * PUT: of what was more than a container only a container is left. That is a
+	 * removal, and the record follows it.
+	 */
+	bool is_demoted;
 };
 
 enum removal_fate {
 	REMOVAL_APPLY,
 	REMOVAL_HOLD,
+	REMOVAL_SPARE, /* none at all */
 };
 
 struct removal {
@@ -25,6 +31,7 @@ struct removal {
 	enum record_kind kind;
 	bool is_explicit; /* the directory named it */
 	bool was_held;    /* kept back before */
+	bool is_spared;   /* to be judged only if it is replaced */
 	/* Its DN or one of its addresses is now another entry's: replaced, not lost. */
 	bool is_replaced;
 	enum removal_fate fate;

@@ -88,6 +88,16 @@ enum status batch_present(struct batch *batch, const uint8_t uuid[16])
 	return add_change(batch, CHANGE_PRESENT, uuid) ? CX_OK : CX_ENOMEM;
 }
 
+enum status batch_spare(struct batch *batch, const uint8_t uuid[16])
+{
+	return add_change(batch, CHANGE_SPARED, uuid) ? CX_OK : CX_ENOMEM;
+}
+
+enum status batch_not_ours(struct batch *batch, const uint8_t uuid[16])
+{
+	return add_change(batch, CHANGE_NOT_OURS, uuid) ? CX_OK : CX_ENOMEM;
+}
+
 enum status batch_unusable(struct batch *batch, const uint8_t uuid[16], struct span dn,
     const char *why)
 {

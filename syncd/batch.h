@@ -16,6 +16,16 @@ enum change_kind {
 	CHANGE_REMOVE,	/* the entry is gone: told so by the directory */
 	CHANGE_PRESENT, /* unchanged and still there (syncrepl's present phase) */
 	/*
+	 * Nothing is said of it: a complete batch does not take it for gone, nor for one that
+	 * reappeared. It goes only where another entry has its DN or one of its addresses.
+	 */
+	CHANGE_SPARED,
+	/*
+	 * It is there and none of ours, or none that can be seen to be (its object classes
+	 * may be hidden): goes, but not as one that the directory said is deleted.
+	 */
+	CHANGE_NOT_OURS,
+	/*
 	 * It is there, and cannot be used (source_map() says so). Its record goes, but
 	 * not as one that the directory said is deleted: a domain or connector is kept.
 	 */
@@ -51,6 +61,8 @@ void batch_clear(struct batch *); /* empty again, memory kept */
 enum status batch_put(struct batch *, const uint8_t uuid[16], struct span record);
 enum status batch_remove(struct batch *, const uint8_t uuid[16]);
 enum status batch_present(struct batch *, const uint8_t uuid[16]);
+enum status batch_spare(struct batch *, const uint8_t uuid[16]);
+enum status batch_not_ours(struct batch *, const uint8_t uuid[16]);
 enum status batch_unusable(struct batch *, const uint8_t uuid[16], struct span dn,
     const char *why);
 /* The record of a PUT; "dn NUL why" of an UNUSABLE; valid until the next change. */

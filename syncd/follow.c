@@ -87,7 +87,9 @@ static enum status look_at_change(struct look *look, const struct batch *batch,
 			look->out->has_unknown = true;
 		}
 		return CX_OK;
+	case CHANGE_SPARED:
 	case CHANGE_UNUSABLE: return CX_OK;
+	case CHANGE_NOT_OURS:
 	case CHANGE_REMOVE: break;
 	}
 	if (is_known) {

@@ -115,7 +115,7 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 		struct change *change = &ls->reread_batch.changes[i];
 
 		if (uuid_set_has(&ls->reread_touched, change->uuid)) {
-			change->kind = CHANGE_PRESENT;
+			change->kind = CHANGE_SPARED;
 		}
 	}
 	if (ls->reread_batch.count > 0 && !lsrc_deliver(ls, &ls->reread_batch, false)) {

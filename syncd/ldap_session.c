@@ -163,11 +163,11 @@ static bool spare_touched(struct ldap_source *ls, struct batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++) {
 		if (uuid_set_has(&ls->touched, batch->changes[i].uuid)) {
-			batch->changes[i].kind = CHANGE_PRESENT;
+			batch->changes[i].kind = CHANGE_SPARED;
 		}
 	}
 	for (size_t i = 0; i < ls->touched.count; i++) {
-		if (batch_present(batch, ls->touched.list[i]) != CX_OK) {
+		if (batch_spare(batch, ls->touched.list[i]) != CX_OK) {
 			return false;
 		}
 	}

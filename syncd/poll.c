@@ -150,7 +150,7 @@ enum status poll_seal(struct poll *p, const struct uuid_set *known)
 		}
 		status = uuid_set_add(&missing, uuid);
 		if (status == CX_OK && !uuid_set_has(&p->missing, uuid)) {
-			status = batch_present(&p->batch, uuid);
+			status = batch_spare(&p->batch, uuid);
 		}
 	}
 	uuid_set_release(&p->missing);

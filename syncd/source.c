@@ -120,7 +120,7 @@ enum status source_map(struct source *source, struct batch *batch,
 	buf_clear(record);
 	switch (mapping_apply(source->mapping, entry, record, &why, note, &context)) {
 	case CX_OK: return batch_put(batch, uuid, buf_span(record));
-	case CX_NOTFOUND: return batch_remove(batch, uuid);
+	case CX_NOTFOUND: return batch_not_ours(batch, uuid);
 	case CX_ENOMEM: return CX_ENOMEM;
 	case CX_ETEMP:
 	case CX_EINVAL:

@@ -51,7 +51,7 @@ struct source {
 enum status source_deliver(struct source *, struct batch *);
 /*
  * What every backend does with an entry that it read: maps it and adds to the batch a PUT,
- * an UNUSABLE (logged once, counted, listed) or, where the entry is none of ours, a REMOVE.
+ * an UNUSABLE (logged once, counted, listed) or, where it is none of ours, a NOT_OURS.
  * CX_OK for all of these; CX_ENOMEM: the batch must be given up.
  */
 enum status source_map(struct source *, struct batch *, const uint8_t uuid[16],

@@ -127,6 +127,22 @@ static void present_number(struct world *world, unsigned number)
 	ck_assert_int_eq(batch_present(&world->batch, uuid), CX_OK);
 }
 
+static void spare_number(struct world *world, unsigned number)
+{
+	uint8_t uuid[16];
+
+	set_uuid(uuid, number);
+	ck_assert_int_eq(batch_spare(&world->batch, uuid), CX_OK);
+}
+
+static void not_ours_number(struct world *world, unsigned number)
+{
+	uint8_t uuid[16];
+
+	set_uuid(uuid, number);
+	ck_assert_int_eq(batch_not_ours(&world->batch, uuid), CX_OK);
+}
+
 static void unusable_number(struct world *world, unsigned number)
 {
 	uint8_t uuid[16];
@@ -431,6 +447,141 @@ START_TEST(a_directory_that_was_reloaded_with_new_ids_is_replaced)
 }
 END_TEST
 
+/* Of what polling did not see once, and what another session touched, nothing is known. */
+START_TEST(what_is_spared_neither_goes_nor_reappears)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 100);
+	load_mailboxes(&world, 30, 70);
+	ck_assert_uint_eq(world.outcome.held, 30);
+	/* A new start: the first pass misses them, for the first time as far as it knows. */
+	world_restart(&world);
+	for (unsigned i = 0; i < 30; i++) {
+		spare_number(&world, i);
+	}
+	spare_number(&world, 40);
+	for (unsigned i = 41; i < 100; i++) {
+		put_mailbox(&world, i, 0);
+	}
+	for (unsigned i = 30; i < 40; i++) {
+		put_mailbox(&world, i, 0);
+	}
+	load_mailboxes(&world, 500, 300);
+	ck_assert_uint_eq(world.outcome.held, 30);
+	ck_assert_uint_eq(world.outcome.newly_held, 0);
+	ck_assert_uint_eq(world.outcome.removed, 0);
+	ck_assert_uint_eq(report(&world).recipients, 400);
+	ck_assert_uint_eq(accept_all(&world), 30);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(what_is_spared_yields_to_who_takes_its_address)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 100);
+	/* The directory was made anew; polling sees none of the old ids for the first time. */
+	for (unsigned i = 0; i < 100; i++) {
+		char ldif[256];
+
+		snprintf(ldif, sizeof(ldif),
+		    "dn: uid=u%u,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n",
+		    i, i);
+		put_entry(&world, 1000 + i, ldif);
+		spare_number(&world, i);
+	}
+	deliver_complete(&world);
+	ck_assert_uint_eq(world.outcome.held, 0);
+	ck_assert_uint_eq(world.outcome.removed, 100);
+	ck_assert_uint_eq(report(&world).recipients, 100);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(an_old_owner_that_goes_later_is_replaced_too)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 100);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 100; i++) {
+			char ldif[256];
+
+			snprintf(ldif, sizeof(ldif),
+			    "dn: uid=u%u,ou=y,dc=x\nobjectClass: coexistMailbox\n"
+			    "mail: u%u@x.example\n",
+			    i, i);
+			put_entry(&world, 1000 + i, ldif);
+			if (round == 0) {
+				present_number(&world, i);
+			}
+		}
+		deliver_complete(&world);
+	}
+	ck_assert_uint_eq(world.outcome.held, 0);
+	ck_assert_uint_eq(report(&world).recipients, 100);
+	world_release(&world);
+}
+END_TEST
+
+/* Access rules that hide object classes show a domain as nothing, or as a container. */
+START_TEST(a_domain_that_only_looks_like_none_is_kept)
+{
+	static const char container[] =
+	    "dn: cn=d%u,dc=x\nobjectClass: organizationalUnit\n";
+	char ldif[128];
+	struct world world;
+
+	world_init(&world);
+	put_domain(&world, 900, 0);
+	put_domain(&world, 901, 0);
+	load_mailboxes(&world, 0, 5);
+	for (int i = 0; i < 2; i++) {
+		not_ours_number(&world, 900);
+		snprintf(ldif, sizeof(ldif), container, 901);
+		put_entry(&world, 901, ldif);
+		deliver(&world);
+		ck_assert_uint_eq(world.outcome.held, 2);
+		ck_assert_uint_eq(world.outcome.newly_held, i == 0 ? 2 : 0);
+		ck_assert_uint_eq(report(&world).domains, 2);
+	}
+	put_domain(&world, 901, 1);
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.held, 1);
+	ck_assert_uint_eq(accept_all(&world), 1);
+	ck_assert_uint_eq(report(&world).domains, 1);
+	world_release(&world);
+}
+END_TEST
+
+START_TEST(recipients_that_become_containers_count_as_removals)
+{
+	struct world world;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 100);
+	for (unsigned count = 2; count <= 30; count += 28) {
+		for (unsigned i = 0; i < count; i++) {
+			char ldif[128];
+
+			snprintf(ldif, sizeof(ldif),
+			    "dn: uid=u%u,dc=x\nobjectClass: organizationalUnit\n", i);
+			put_entry(&world, i, ldif);
+		}
+		deliver(&world);
+		ck_assert_uint_eq(world.outcome.removed, count == 2 ? 2 : 0);
+		ck_assert_uint_eq(world.outcome.held, count == 2 ? 0 : 28);
+	}
+	ck_assert_uint_eq(report(&world).recipients, 98);
+	world_release(&world);
+}
+END_TEST
+
 START_TEST(a_removal_kept_back_yields_to_who_takes_its_address)
 {
 	struct world world;
@@ -725,6 +876,11 @@ Suite *unit_suite(void)
 	tcase_add_test(apply, an_empty_directory_removes_nobody);
 	tcase_add_test(apply, a_domain_goes_only_when_it_was_deleted);
 	tcase_add_test(apply, a_directory_that_was_reloaded_with_new_ids_is_replaced);
+	tcase_add_test(apply, what_is_spared_neither_goes_nor_reappears);
+	tcase_add_test(apply, what_is_spared_yields_to_who_takes_its_address);
+	tcase_add_test(apply, an_old_owner_that_goes_later_is_replaced_too);
+	tcase_add_test(apply, a_domain_that_only_looks_like_none_is_kept);
+	tcase_add_test(apply, recipients_that_become_containers_count_as_removals);
 	tcase_add_test(apply, a_removal_kept_back_yields_to_who_takes_its_address);
 	tcase_add_test(apply, skipped_entries_are_listed_until_they_are_usable);
 	tcase_add_test(apply, the_cookie_is_that_of_the_data);
