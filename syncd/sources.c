@@ -83,14 +83,20 @@ static enum status hash_section(struct slot *slot)
 
 /* --- Making and ending --- */
 
+static void stop_slot(struct slot *slot)
+{
+	if (slot->is_started) {
+		slot->source.ops->stop(&slot->source);
+		slot->is_started = false;
+	}
+}
+
 static void slot_free(struct slot *slot)
 {
 	if (!slot) {
 		return;
 	}
-	if (slot->is_started) {
-		slot->source.ops->stop(&slot->source);
-	}
+	stop_slot(slot);
 	mapping_free(slot->source.mapping);
 	conf_unref(slot->conf);
 	free(slot->seen.hashes);
@@ -295,11 +301,24 @@ enum status sources_configure(struct sources *sources, struct conf *conf,
 	}
 	status = make_slots(sources, conf, slots, infos, err);
 	if (status == CX_OK) {
+		/* What they still have to write must not come after what is removed. */
+		for (size_t i = 0; i < sources->count; i++) {
+			if (!sources->slots[i]->is_kept) {
+				stop_slot(sources->slots[i]);
+			}
+		}
 		status = apply_sources(sources->apply, infos, count, err);
-	}
-	if (status == CX_OK) {
-		adopt(sources, slots, count, infos, &conf->settings);
-		return CX_OK;
+		if (status == CX_OK) {
+			adopt(sources, slots, count, infos, &conf->settings);
+			return CX_OK;
+		}
+		for (size_t i = 0; i < sources->count; i++) {
+			struct slot *old = sources->slots[i];
+
+			if (!old->is_kept) {
+				start_slot(old, old->source.id);
+			}
+		}
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (slots[i] && !slots[i]->is_kept) {

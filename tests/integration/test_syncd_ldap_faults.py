@@ -7,22 +7,26 @@ coexist-syncd does in minutes.
 import os
 import re
 import signal
+import time
 
 import pytest
 
-from support.follower import DOMAIN, PEOPLE, Follower, mailbox
-from support.slapd import Slapd
+from support.follower import DOMAIN, PEOPLE, Follower, Proxy, mailbox
+from support.slapd import EXAMPLE_SUFFIX, Slapd
 from support.wait import free_port, run, wait_for
 
 
 def section(folder, *servers, extra=""):
-    first = servers[0]
     return f"""uri = "{' '.join(s.uri for s in servers)}"
   starttls = false
-  base = "{first.suffix}"
-  bind_dn = "{first.service_dn}"
+  base = "{EXAMPLE_SUFFIX}"
+  bind_dn = "cn=coexist,ou=services,{EXAMPLE_SUFFIX}"
   bind_password_file = "{folder}/follower/ldap.secret"
   {extra}"""
+
+
+def port_of(server):
+    return int(server.uri.rstrip("/").rpartition(":")[2])
 
 
 def edit_conf(server, *edits):
@@ -122,6 +126,36 @@ def test_a_server_that_learns_to_persist_is_no_longer_polled(server, follow):
              lambda: f"persist\n{syncd.log()}")
     server.add(mailbox("cain"))
     syncd.wait_has("cain@acme.example")
+
+
+def test_a_directory_that_was_removed_and_comes_back_is_loaded_whole(folder, server, follow):
+    """What the old connection has to write as it ends must not outlive the directory's records."""
+    syncd = follow()
+    whole = syncd.directory
+    ldif = f"{folder}/other.ldif"
+    with open(ldif, "w", encoding="utf-8") as out:
+        out.write(mailbox("cain"))
+    other = f'ldif = "{ldif}"'
+    with open(syncd.conf, encoding="utf-8") as conf:
+        text = conf.read()
+
+    def reload(*sections):
+        done = len(syncd.daemon.log_lines("configuration reloaded"))
+        head, rest = text.split('directory "corp" {')
+        tail = rest[rest.index("\n}\n") + 3:]
+        with open(syncd.conf, "w", encoding="utf-8") as conf:
+            conf.write(head + "".join(f'directory "{name}" {{\n{body}\n}}\n'
+                                      for name, body in sections) + tail)
+        syncd.daemon.reload()
+        syncd.wait_log("configuration reloaded", done + 1)
+
+    reload(("corp", whole), ("other", other))
+    syncd.wait_has("cain@acme.example")
+    reload(("other", other))
+    syncd.wait_has_not("adam@acme.example")
+    reload(("corp", whole), ("other", other))
+    syncd.wait_has("adam@acme.example")
+    syncd.wait_log("directory=corp full refresh finished", 2)
 
 
 @pytest.fixture
