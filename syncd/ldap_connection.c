@@ -59,22 +59,6 @@ void lsrc_disconnect(struct ldap_source *ls)
 	}
 }
 
-void lsrc_lost(struct ldap_source *ls, const char *why)
-{
-	bool was_persisting = lsrc_is_persisting(ls);
-	bool was_stable = lsrc_now_ms() - ls->connected_ms >= sync_times.stable;
-
-	source_error(ls->source, "lost the connection to %s: %s", ls->uris[ls->uri_at],
-	    why);
-	lsrc_disconnect(ls);
-	if (was_persisting) {
-		retry_in(ls, was_stable ? sync_times.first_retry
-					: jitter(sync_times.backoff_min * 3 / 4));
-	} else {
-		retry_in(ls, backoff(++ls->failures));
-	}
-}
-
 /* The URI in use is of no use: the next at once, or all again in `ms` (0: by backoff). */
 static void next_uri(struct ldap_source *ls, int64_t ms)
 {
@@ -87,6 +71,23 @@ static void next_uri(struct ldap_source *ls, int64_t ms)
 	ls->tried = 0;
 	ls->failures++;
 	retry_in(ls, ms > 0 ? ms : backoff(ls->failures));
+}
+
+void lsrc_lost(struct ldap_source *ls, const char *why)
+{
+	bool was_persisting = lsrc_is_persisting(ls);
+	bool was_stable = lsrc_now_ms() - ls->connected_ms >= sync_times.stable;
+
+	source_error(ls->source, "lost the connection to %s: %s", ls->uris[ls->uri_at],
+	    why);
+	lsrc_disconnect(ls);
+	if (was_persisting) {
+		retry_in(ls, was_stable ? sync_times.first_retry
+					: jitter(sync_times.backoff_min * 3 / 4));
+	} else {
+		/* A server that takes connections and loses them all the same is of no use. */
+		next_uri(ls, 0);
+	}
 }
 
 void lsrc_failed_for(struct ldap_source *ls, const char *why, int64_t ms)

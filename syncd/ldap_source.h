@@ -94,7 +94,7 @@ void lsrc_disconnect(struct ldap_source *);
 void lsrc_drain(struct ldap_source *);
 /* On a connection, or when a pass of polling is due: a refresh, or a pass. */
 void lsrc_begin_work(struct ldap_source *);
-/* The connection is gone: the same server is tried again first. */
+/* The connection is gone: a server that had us in step is tried again first. */
 void lsrc_lost(struct ldap_source *, const char *why);
 /* This server is of no use to us now: on to the next one, or later. */
 void lsrc_failed(struct ldap_source *, const char *why);

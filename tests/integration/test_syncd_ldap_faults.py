@@ -128,6 +128,23 @@ def test_a_server_that_learns_to_persist_is_no_longer_polled(server, follow):
     syncd.wait_has("cain@acme.example")
 
 
+SYNC = b"1.3.6.1.4.1.4203.1.9.1.1"  # the control of a sync search
+
+
+def test_a_server_that_loses_us_in_the_refresh_is_left_for_the_next(server, follow):
+    def edit(data):
+        if SYNC in data:
+            raise OSError
+        return data
+
+    proxy = Proxy(port_of(server), edit)
+    try:
+        syncd = follow(proxy, server)
+        assert syncd.status()["directories"][0]["server"] == server.uri
+    finally:
+        proxy.close()
+
+
 def test_a_directory_that_was_removed_and_comes_back_is_loaded_whole(folder, server, follow):
     """What the old connection has to write as it ends must not outlive the directory's records."""
     syncd = follow()
