@@ -341,6 +341,9 @@ static void give_up_next(struct ldap_source *ls)
 	lsrc_timer_stop(ls, TIMER_SILENCE);
 	session_free(ls, &ls->next);
 	uuid_set_release(&ls->touched);
+	/* Why it was wanted still holds. */
+	ls->wants_refresh = false;
+	lsrc_refresh_in(ls, sync_times.backoff_max, "the last one failed");
 }
 
 static void on_ended(struct ldap_source *ls, struct syncrepl *s)

@@ -131,6 +131,29 @@ def test_a_server_that_learns_to_persist_is_no_longer_polled(server, follow):
 SYNC = b"1.3.6.1.4.1.4203.1.9.1.1"  # the control of a sync search
 
 
+def test_a_full_refresh_that_failed_is_tried_again(server, follow):
+    broken = []
+
+    def edit(data):
+        if broken and SYNC in data and b"csn=" not in data:
+            broken.append(data)
+            return data.replace(b"dc=example", b"dc=nowhere")
+        return data
+
+    proxy = Proxy(port_of(server), edit)
+    try:
+        syncd = follow(proxy)
+        broken.append("from now on")
+        assert syncd.ask("refresh corp") == "ok"
+        assert syncd.ask("refresh corp") == "ok"
+        syncd.wait_log("the full refresh ended with result")
+        broken.clear()
+        syncd.wait_log("full refresh finished", 2)
+        assert syncd.status()["directories"][0]["state"] == "persist"
+    finally:
+        proxy.close()
+
+
 def test_a_server_that_loses_us_in_the_refresh_is_left_for_the_next(server, follow):
     def edit(data):
         if SYNC in data:
