@@ -196,6 +196,7 @@ static enum status attempt_fill(struct attempt *attempt)
 	    (status = remove_records(attempt)) != CX_OK ||
 	    (status = attempt_merge_skipped(attempt)) != CX_OK ||
 	    (status = attempt_write_valve(attempt)) != CX_OK ||
+	    (status = attempt_write_full(attempt)) != CX_OK ||
 	    (status = attempt_write_cookie(attempt)) != CX_OK) {
 		return status;
 	}

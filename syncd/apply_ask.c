@@ -69,6 +69,29 @@ enum status apply_cookie(struct apply *apply, const struct apply_source *source,
 	return status;
 }
 
+enum status apply_last_full(struct apply *apply, uint8_t source, int64_t *out)
+{
+	struct errbuf err;
+	struct buf note;
+	enum status status = store_begin(apply->store, &err);
+
+	*out = 0;
+	if (status != CX_OK) {
+		return status;
+	}
+	buf_init(&note);
+	status = apply_get_note(apply, source, SYNC_NOTES_FULL, &note);
+	if (status == CX_OK && note.len == FULL_SIZE) {
+		for (size_t i = FULL_SIZE; i > 0; i--) {
+			*out = (int64_t)((uint64_t)*out << 8 |
+					 (uint8_t)note.data[i - 1]);
+		}
+	}
+	buf_release(&note);
+	store_abort(apply->store);
+	return status;
+}
+
 enum status apply_report(struct apply *apply, uint8_t source, struct apply_report *out)
 {
 	const struct apply_state *state = &apply->states[source];

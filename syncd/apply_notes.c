@@ -149,6 +149,21 @@ enum status attempt_write_valve(struct attempt *attempt)
 	return status;
 }
 
+enum status attempt_write_full(struct attempt *attempt)
+{
+	char when[FULL_SIZE];
+	bool is_changed = false;
+
+	if (!attempt->batch->is_full) {
+		return CX_OK;
+	}
+	for (size_t i = 0; i < sizeof(when); i++) {
+		when[i] = (char)((uint64_t)attempt->now >> (8 * i));
+	}
+	return apply_put_note(attempt->apply, attempt->batch->source, SYNC_NOTES_FULL,
+	    (struct span){ when, sizeof(when) }, &is_changed);
+}
+
 /* The newest cookie there is, and the request that it is good for. */
 enum status attempt_write_cookie(struct attempt *attempt)
 {

@@ -10,6 +10,9 @@
  * beside the data, apply_sources.c follows the configuration, apply_ask.c answers.
  */
 
+/* The note of the last full refresh: 8 bytes, little-endian. */
+#define FULL_SIZE 8
+
 /* What is remembered of a source between batches. */
 struct apply_state {
 	bool is_loaded;
@@ -51,6 +54,8 @@ enum status attempt_read_notes(struct attempt *);
 /* The list of skipped entries, as it is after the batch. */
 enum status attempt_merge_skipped(struct attempt *);
 enum status attempt_write_valve(struct attempt *);
+/* When everything was read, if it was. */
+enum status attempt_write_full(struct attempt *);
 /* The newest cookie there is, and the request that it is good for. */
 enum status attempt_write_cookie(struct attempt *);
 

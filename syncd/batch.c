@@ -26,6 +26,7 @@ void batch_clear(struct batch *batch)
 {
 	batch->is_complete = false;
 	batch->is_refresh = false;
+	batch->is_full = false;
 	batch->has_contact = false;
 	batch->has_cookie = false;
 	batch->count = 0;

@@ -47,6 +47,7 @@ struct batch {
 	 */
 	bool is_complete;
 	bool is_refresh;   /* not part of the persist stage */
+	bool is_full;	   /* every entry was read: nothing is "present" by its id alone */
 	bool has_contact;  /* proves contact now, even with no changes */
 	bool has_cookie;   /* `cookie` replaces the stored one, in the same transaction */
 	struct buf cookie;

@@ -127,8 +127,6 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 		status = source_deliver(ls->source, batch);
 	}
 	batch_clear(batch);
-	batch->is_complete = batch->is_refresh = batch->has_contact =
-	    batch->has_cookie = false;
 	if (status == CX_OK) {
 		act_on(ls, &follow, is_full);
 	} else {
@@ -195,12 +193,17 @@ static bool hand_over(struct ldap_source *ls)
 
 static void start_interval(struct ldap_source *ls)
 {
-	int64_t ms = ls->source->conf->full_interval_ms;
+	int64_t ms = ls->source->conf->full_interval_ms, age_s;
 
 	if (ms == 0) {
 		ms = 24 * (int64_t)3600 * 1000;
 	}
-	lsrc_timer_start(ls, TIMER_INTERVAL, ms);
+	/* Connections, and this process, may never last as long: it counts from the last one. */
+	age_s = source_since_full(ls->source);
+	lsrc_timer_start(ls, TIMER_INTERVAL,
+	    age_s < 0		 ? ms
+	    : age_s >= ms / 1000 ? 0
+				 : ms - age_s * 1000);
 }
 
 /* The session in force has its refresh complete. */
@@ -234,6 +237,7 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 		return;
 	}
 	s->batch.is_refresh = true;
+	s->batch.is_full = is_full;
 	if (!lsrc_session_flush(ls, true)) {
 		return;
 	}

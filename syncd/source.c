@@ -218,3 +218,13 @@ enum status source_cookie(struct source *source, struct buf *out)
 {
 	return apply_cookie(source->apply, &slot_of(source)->applied, out);
 }
+
+int64_t source_since_full(struct source *source)
+{
+	int64_t last, now = slot_of(source)->owner->clock();
+
+	return apply_last_full(source->apply, source->id, &last) == CX_OK && last > 0 &&
+		       last <= now
+		   ? now - last
+		   : -1;
+}

@@ -65,6 +65,8 @@ void source_error(struct source *, const char *fmt, ...) CX_PRINTF(2, 3);
  * of its own that is aborted. Nothing else writes but apply.c.
  */
 struct store_writer *source_store(struct source *);
+/* Seconds since a batch with is_full was delivered, also by an earlier process; -1: unknown. */
+int64_t source_since_full(struct source *);
 /* The stored cookie; empty when there is none or the request changed (confhash). */
 enum status source_cookie(struct source *, struct buf *out);
 

@@ -131,6 +131,38 @@ def test_a_server_that_learns_to_persist_is_no_longer_polled(server, follow):
 SYNC = b"1.3.6.1.4.1.4203.1.9.1.1"  # the control of a sync search
 
 
+def test_the_interval_counts_from_the_last_full_refresh(server, follow):
+    """Connections that never last as long as full_interval must not put it off for ever."""
+    proxy = Proxy(port_of(server))
+    try:
+        syncd = follow(proxy, extra='full_interval = "2s"')
+        seen = 0
+
+        def goes_on():
+            nonlocal seen
+            incremental = len(syncd.daemon.log_lines("incremental refresh finished"))
+            if incremental > seen or seen == 0:
+                seen = incremental or 1
+                proxy.cut()
+            return len(syncd.daemon.log_lines("full refresh finished")) >= 3
+
+        wait_for(goes_on, syncd.log)
+    finally:
+        proxy.close()
+
+
+def test_the_interval_counts_from_the_last_full_refresh_of_an_earlier_process(server, follow):
+    syncd = follow(extra='full_interval = "1h"')
+    assert len(syncd.daemon.log_lines("full refresh finished")) == 1
+    syncd.daemon.stop()
+    syncd.write_conf(syncd.directory.replace("1h", "1s"))
+    wait_for(lambda: time.time() - os.stat(syncd.conf).st_mtime > 1.1, "a second")
+    syncd.start()
+    line = syncd.wait_log("full refresh: it is time for one")
+    assert line
+    syncd.wait_log("full refresh finished")
+
+
 def test_a_full_refresh_that_failed_is_tried_again(server, follow):
     broken = []
 
