@@ -448,6 +448,26 @@ START_TEST(a_directory_that_was_reloaded_with_new_ids_is_replaced)
 END_TEST
 
 /* Of what polling did not see once, and what another session touched, nothing is known. */
+START_TEST(when_everything_was_read_outlives_the_process)
+{
+	struct world world;
+	int64_t last = -1;
+
+	world_init(&world);
+	load_mailboxes(&world, 0, 3); /* complete, but by ids for all we know */
+	ck_assert_int_eq(apply_last_full(world.apply, world.source.id, &last), CX_OK);
+	ck_assert_int_eq(last, 0);
+	world.batch.is_full = true;
+	load_mailboxes(&world, 0, 3);
+	world_restart(&world);
+	world.now += 100;
+	load_mailboxes(&world, 0, 3);
+	ck_assert_int_eq(apply_last_full(world.apply, world.source.id, &last), CX_OK);
+	ck_assert_int_eq(last, NOW);
+	world_release(&world);
+}
+END_TEST
+
 START_TEST(what_is_spared_neither_goes_nor_reappears)
 {
 	struct world world;
@@ -876,6 +896,7 @@ Suite *unit_suite(void)
 	tcase_add_test(apply, an_empty_directory_removes_nobody);
 	tcase_add_test(apply, a_domain_goes_only_when_it_was_deleted);
 	tcase_add_test(apply, a_directory_that_was_reloaded_with_new_ids_is_replaced);
+	tcase_add_test(apply, when_everything_was_read_outlives_the_process);
 	tcase_add_test(apply, what_is_spared_neither_goes_nor_reappears);
 	tcase_add_test(apply, what_is_spared_yields_to_who_takes_its_address);
 	tcase_add_test(apply, an_old_owner_that_goes_later_is_replaced_too);
