@@ -14,7 +14,7 @@ import textwrap
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
 
-from support.site import BASE_LDIF, Site  # noqa: E402
+from support.site import BASE_LDIF, Site, judge_milters  # noqa: E402
 from support.wait import wait_for  # noqa: E402
 
 SUFFIX = "dc=acme,dc=example"
@@ -133,7 +133,7 @@ class Demo:
                                     f"Subject: {title}\n\nHello.\n")
         if not places:
             assert not reply.ok, f"<{recipient}> was accepted: {reply}"
-            self.show("happened", f"refused: {reply.code} {reply.text}")
+            self.show("happened", "refused:\n" + textwrap.fill(f"{reply.code} {reply.text}", 64))
         else:
             assert reply.ok, f"<{recipient}>: {reply}"
             wait_for(lambda: len(self.arrivals()) >= len(places),
@@ -183,36 +183,36 @@ def run(demo):
 
 
 def how_to_talk(site, folder):
-    conf = site.conf
-    build = os.environ["COEXIST_BUILD"]
+    """Short names, so that a line can be read and copied; `site` is a link."""
+    os.symlink(site.folder, f"{folder}/site")
+    ctl = "build/ctl/coexistctl -c site/coexist.conf"
     lines = [
-        "The site is running. Talk to it:",
-        f"  SMTP         nc 127.0.0.1 {site.postfix.port}",
-        f"  resolve      {build}/ctl/coexistctl -c {conf} resolve adam.barr@acme.example",
-        f"  status       {build}/ctl/coexistctl -c {conf} status",
+        f"The site is running. Talk to it:  cd {folder}",
+        f"  SMTP         telnet 127.0.0.1 {site.postfix.port}",
+        f"  resolve      {ctl} resolve carol@acme.example",
+        f"  status       {ctl} status",
     ]
     if site.slapd:
-        lines += [f"  LDAP         ldapmodify -x -H {site.slapd.uri} -D {site.slapd.root_dn} "
-                  f"-w '{site.slapd.root_password}'"]
+        lines += [f"  LDAP         ldapmodify -x -H {site.slapd.uri} \\",
+                  f"                   -D {site.slapd.root_dn} -w '{site.slapd.root_password}'"]
     else:
-        lines += [f"  directory    {site.ldif_path}"]
+        lines += ["  directory    site/directory.ldif: change it, and it is read again"]
     lines += [
-        f"  mail log     {site.postfix.log_path}",
-        f"  daemons      {site.folder}/coexist-*.log",
-        f"Stop it with: kill $(cat {folder}/kept)",
+        "  mail log     site/postfix/mail.log",
+        "  daemons      site/coexist-*.log",
+        f"Stop it, and remove it: kill $(cat {folder}/kept)",
     ]
     return "\n".join(lines)
 
 
-def ignore_signals():
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def stop(signum, frame):
-    """Once: Ctrl-C reaches the shell that started us too, and that says SIGTERM."""
-    ignore_signals()
-    raise KeyboardInterrupt
+    """Raises once: Ctrl-C reaches the shell that started us too, and that says SIGTERM."""
+    if not stop.is_asked:
+        stop.is_asked = True
+        raise KeyboardInterrupt
+
+
+stop.is_asked = False
 
 
 def main():
@@ -229,36 +229,44 @@ def main():
         source = "ldif" if options.ldif else "ldap"
         site = Site(source=source, sinks=("legacy", "pop"),
                     ldif=(lambda s: directory(organisation(s))) if options.ldif
-                    else organisation).start()
+                    else organisation)
+        site.start()
         show_site(site)
-        print("\n== 4. Mail", flush=True)
+        print("\n== 4. Mail\n\"why\" is what coexistctl resolve says about the address.", flush=True)
         run(Demo(site))
         print("\nAll of it happened as it should." + ("" if options.keep else
               " Stopping what was started."), flush=True)
         if options.keep:
             keep(site, options.folder)
     except KeyboardInterrupt:
-        print("\nstopping", flush=True)
         return 130
     finally:
-        ignore_signals()
-        if site:
-            site.close()
+        was_asked, stop.is_asked = stop.is_asked, True
+        try:
+            if site:
+                site.close()
+            judge_milters()
+        except AssertionError:
+            if not was_asked:  # a program that was stopped while it started may complain
+                raise
         if os.path.exists(f"{options.folder}/kept"):
             shutil.rmtree(options.folder, ignore_errors=True)
     return 0
 
 
 def show_site(site):
+    def show(name, text):
+        print(f"{name:29} {text}", flush=True)
+
     if site.slapd:
-        print(f"slapd            {site.slapd.uri}, with the schema and a small organisation")
+        show("slapd", f"{site.slapd.uri}, with the schema")
     else:
-        print(f"directory        {site.ldif_path}")
-    print(f"Postfix          127.0.0.1:{site.postfix.port}")
+        show("directory", site.ldif_path)
+    show("Postfix", f"127.0.0.1:{site.postfix.port}")
     for name, sink in site.sinks.items():
-        print(f"{PLACES[name]:32} {sink.hop}")
+        show(PLACES[name], sink.hop)
     for daemon in site.daemons:
-        print(f"{daemon.name:16} process {daemon.pid}", flush=True)
+        show(daemon.name, f"process {daemon.pid}")
 
 
 def keep(site, folder):
