@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 
@@ -149,6 +150,32 @@ static bool add_syncd(json_t *out, const struct conf *conf)
 	return is_running;
 }
 
+static bool is_time(const char *key)
+{
+	return strcmp(key, "started") == 0 || strcmp(key, "now") == 0 ||
+	       strcmp(key, "lastContact") == 0;
+}
+
+static void print_integer(const char *key, json_int_t number)
+{
+	time_t when = (time_t)number;
+	char text[64];
+	struct tm tm;
+
+	if (!is_time(key)) {
+		printf("%" JSON_INTEGER_FORMAT "%s\n", number,
+		    strcmp(key, "age") == 0 ? " s" : "");
+	} else if (number == 0) {
+		printf("never\n");
+	} else if (localtime_r(&when, &tm) != NULL &&
+		   strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &tm) > 0) {
+		printf("%s\n", text);
+	} else {
+		printf("%" JSON_INTEGER_FORMAT "\n", number);
+	}
+}
+
+/* For people; empty values are left out. */
 static void print_object(json_t *object, const char *indent)
 {
 	const char *key;
@@ -156,10 +183,12 @@ static void print_object(json_t *object, const char *indent)
 
 	json_object_foreach (object, key, value) {
 		if (json_is_string(value)) {
-			printf("%s%s: %s\n", indent, key, json_string_value(value));
+			if (json_string_length(value) > 0) {
+				printf("%s%s: %s\n", indent, key, json_string_value(value));
+			}
 		} else if (json_is_integer(value)) {
-			printf("%s%s: %" JSON_INTEGER_FORMAT "\n", indent, key,
-			    json_integer_value(value));
+			printf("%s%s: ", indent, key);
+			print_integer(key, json_integer_value(value));
 		} else if (json_is_boolean(value)) {
 			printf("%s%s: %s\n", indent, key, json_is_true(value) ? "yes" : "no");
 		} else if (json_is_object(value)) {

@@ -254,6 +254,11 @@ static void print_relay(const struct explainer *e)
 	if (!relay_matters(e)) {
 		return;
 	}
+	if (e->authorization.reason == RELAY_BY_NOTHING) {
+		printf("  relay %s (nothing permits it)\n",
+		    relay_verdict_text(e->authorization.verdict));
+		return;
+	}
 	printf("  relay %s (by %s", relay_verdict_text(e->authorization.verdict),
 	    relay_reason_text(e->authorization.reason));
 	if (!span_is_empty(e->authorization.object)) {

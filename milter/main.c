@@ -103,6 +103,7 @@ static int serve(const struct conf *conf, int fd)
 	} else if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
 		exit_code = give_up(conf, EX_OSERR, "no thread to wait for signals");
 	} else {
+		log_info("listens on %s", conf->milter.listen);
 		process_ready(&process);
 		exit_code = libmilter_run() == CX_OK ? EX_OK : EX_SOFTWARE;
 		process_stopping();

@@ -194,8 +194,9 @@ enum status source_deliver(struct source *source, struct batch *batch)
 
 	if (status == CX_OK) {
 		source->changes_applied += outcome.changed + outcome.removed;
-		if (batch->has_contact) {
+		if (batch->has_contact && source->last_error[0] != '\0') {
 			source->last_error[0] = '\0';
+			log_info("directory=%s can be read again", source->conf->name);
 		}
 		log_outcome(source, batch, &outcome);
 		if (outcome.changed) {

@@ -4,9 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Who may not: the daemon's user, which need not be whoever runs -t. */
+static const char *own_name(void)
+{
+	const struct passwd *entry = getpwuid(geteuid());
+
+	return entry != NULL ? entry->pw_name : "this user";
+}
 
 /* `key` needs `path`; "": it names none. */
 static enum status check_file(const char *key, const char *path, bool is_private,
@@ -20,7 +29,10 @@ static enum status check_file(const char *key, const char *path, bool is_private
 		return CX_OK;
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) != 0) {
+	if (fd < 0 && errno == EACCES) {
+		errbuf_set(err, "%s: %s for %s (%s)", path, strerror(EACCES), own_name(),
+		    key);
+	} else if (fd < 0 || fstat(fd, &st) != 0) {
 		errbuf_set(err, "%s: %s (%s)", path, strerror(errno), key);
 	} else if (S_ISDIR(st.st_mode)) {
 		errbuf_set(err, "%s: a file is wanted (%s)", path, key);

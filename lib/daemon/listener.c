@@ -188,7 +188,8 @@ static enum status open_unix(const struct listener *l, int backlog, int *out,
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&l->un, sizeof(l->un)) != 0) {
-		errbuf_set(err, "unix:%s: %s", l->un.sun_path, strerror(errno));
+		errbuf_set(err, "unix:%s: %s%s", l->un.sun_path, strerror(errno),
+		    errno == ENOENT ? " (its folder must exist)" : "");
 	} else if (!protect(l) || listen(fd, backlog) != 0) {
 		errbuf_set(err, "unix:%s: %s", l->un.sun_path, strerror(errno));
 		unlink(l->un.sun_path);
@@ -241,8 +242,8 @@ static enum status open_inet(const struct listener *l, const char *spec, int bac
 		fd = open_address(ai, backlog);
 	}
 	if (fd < 0) {
-		errbuf_set(err, "%s%s: %s", spec,
-		    errno == EADDRINUSE ? " is in use" : "", strerror(errno));
+		errbuf_set(err, "%s%s%s", spec, errno == EADDRINUSE ? " " : ": ",
+		    errno == EADDRINUSE ? "is in use" : strerror(errno));
 	}
 	freeaddrinfo(list);
 	*out = fd;

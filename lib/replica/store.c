@@ -105,11 +105,11 @@ static enum status check_directory(const char *directory, struct errbuf *err)
 		if (errno == ENOENT && may_yet_be_made(directory)) {
 			return CX_OK;
 		}
-		errbuf_set(err, "%s: %s", directory, strerror(errno));
+		errbuf_set(err, "replica %s: %s", directory, strerror(errno));
 		return CX_ECONF;
 	}
 	if (!S_ISDIR(entry.st_mode)) {
-		errbuf_set(err, "%s: not a directory", directory);
+		errbuf_set(err, "replica %s: not a directory", directory);
 		return CX_ECONF;
 	}
 	if (statvfs(directory, &info) == 0 && info.f_flag & ST_RDONLY) {
@@ -219,7 +219,12 @@ static void store_follow(struct store *store)
 	}
 	if (!is_there) {
 		store->failure = CX_NOTFOUND;
-		errbuf_set(&store->reason, "%s: no replica yet", store->directory);
+		if (errno == ENOENT) {
+			errbuf_set(&store->reason, "%s: no replica yet", store->directory);
+		} else {
+			errbuf_set(&store->reason, "%s: %s", store->current,
+			    strerror(errno));
+		}
 		return;
 	}
 	store->failure = open_current(store, &env, &store->reason);

@@ -217,7 +217,7 @@ static const struct {
 	{ "no ldif", "directory \"a\" { ldif = other }", 0, "coexist-syncd",
 	    ": No such file or directory (ldif)\n" },
 	{ "unreadable ldif", "directory \"a\" { ldif = other }", 0600, "coexist-syncd",
-	    ": Permission denied (ldif)\n" },
+	    ": Permission denied for nobody (ldif)\n" },
 	{ "not the milter's", "directory \"a\" { ldif = other }", 0600, "coexist-milter", NULL },
 	{ "ldif is a folder", "directory \"a\" { ldif = other }", S_IFDIR | 0755, "coexist-syncd",
 	    ": a file is wanted (ldif)\n" },
@@ -226,7 +226,7 @@ static const struct {
 	    ": everybody can read it, say chmod o-rwx (bind_password_file)\n" },
 	{ "closed password", "directory \"a\" { uri = \"ldap://h\" base = \"dc=a\" bind_dn = \"cn=a\" "
 	    "bind_password_file = other }", 0600, "coexist-syncd",
-	    ": Permission denied (bind_password_file)\n" },
+	    ": Permission denied for nobody (bind_password_file)\n" },
 	{ "CA", "directory \"a\" { uri = \"ldap://h\" base = \"dc=a\" tls_ca_file = other }", 0,
 	    "coexist-syncd", ": No such file or directory (tls_ca_file)\n" },
 	{ "secret that is set", "secret_file = other directory \"a\" { ldif = \"/d\" }", 0,
@@ -276,7 +276,7 @@ START_TEST(a_configuration_that_its_user_cannot_read_again_is_wrong)
 	ck_assert_int_eq(chmod(folder, 0755), 0);
 	check("coexist-milter");
 	ck_assert_int_eq(child_code, 78);
-	ck_assert_ptr_nonnull(strstr(child_text, "/c.conf: Permission denied (-c)\n"));
+	ck_assert_ptr_nonnull(strstr(child_text, "/c.conf: Permission denied for nobody (-c)\n"));
 }
 END_TEST
 
