@@ -39,13 +39,14 @@ class Site:
     source "ldap": a private slapd, seeded with `ldif`; "ldif": a file, see write_ldif().
     Sinks: "mailboxes" (LMTP; mailbox_transport) and "outside" (what is not ours), and those
     of add_sink(), which must exist before `ldif` can name their next hops: ldif may be a
-    function that takes the site. Nothing runs before start().
+    function that takes the site, and so may sections. slapd: options of Slapd(). Nothing else
+    runs before start().
     """
 
     def __init__(self, source="ldap", ldif="", settings=None, options="", sections="",
                  chroot=False, hosts=None, slapd_style="slapd.conf", sinks=(), name="gw",
                  directory="", services=(), policyd="", milter="", listeners=None,
-                 user=""):
+                 user="", slapd=None):
         self.folder = tempfile.mkdtemp(prefix="cx-")
         os.chmod(self.folder, 0o755)
         self.source = source
@@ -64,13 +65,14 @@ class Site:
         for sink in sinks:
             self.add_sink(sink)
         try:
-            self._build(source, ldif, settings, options, sections, chroot, hosts, slapd_style,
-                        directory, services, policyd, milter)
+            self._build(source, ldif, settings, options, sections, chroot, hosts,
+                        {"style": slapd_style, **(slapd or {})}, directory, services, policyd,
+                        milter)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, source, ldif, settings, options, sections, chroot, hosts, slapd_style,
+    def _build(self, source, ldif, settings, options, sections, chroot, hosts, slapd,
                directory, services, policyd, milter):
         outside = self.sinks["outside"]
         self.postfix = Postfix(
@@ -80,12 +82,14 @@ class Site:
         if callable(ldif):
             ldif = ldif(self)
         if source == "ldap":
-            self.slapd = Slapd(f"{self.folder}/slapd", slapd_style)
+            self.slapd = Slapd(f"{self.folder}/slapd", **slapd)
             self._closing.append(self.slapd.close)
             if ldif:
                 self.slapd.add(ldif)
         elif ldif:
             self.write_ldif(ldif)
+        if callable(sections):
+            sections = sections(self)
         self._write_conf(options, sections, directory, policyd, milter)
         self.syncd, self.policyd, self.milter = self.daemons = [
             Daemon(name, self.conf, self.folder) for name in DAEMONS]

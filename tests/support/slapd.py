@@ -100,11 +100,13 @@ olcDbMaxSize: 268435456
 
 class Slapd:
     """
-    style: "slapd.conf" or "cn=config". `extra` goes behind the database of slapd.conf.
-    The tools run as the manager (root_dn) unless bind=(dn, password) says otherwise.
+    style: "slapd.conf" or "cn=config". `extra` goes behind the database of slapd.conf, `head`
+    before everything. The tools run as the manager (root_dn) unless bind=(dn, password) says
+    otherwise.
     """
 
-    def __init__(self, folder, style="slapd.conf", suffix=EXAMPLE_SUFFIX, extra="", seed=True):
+    def __init__(self, folder, style="slapd.conf", suffix=EXAMPLE_SUFFIX, extra="", seed=True,
+                 head="", port=0):
         self.folder = str(folder)
         self.style = style
         self.suffix = suffix
@@ -113,7 +115,7 @@ class Slapd:
         self.service_dn = f"cn=coexist,ou=services,{suffix}"
         self.admin_dn = f"cn=postmaster,ou=services,{suffix}"
         self.service_password = "service secret"
-        self.port = free_port()
+        self.port = port or free_port()
         self.uri = f"ldap://127.0.0.1:{self.port}"
         self.ldapi = "ldapi://" + f"{self.folder}/ldapi".replace("/", "%2F")
         self.listeners = [f"{self.uri}/", self.ldapi]
@@ -121,7 +123,7 @@ class Slapd:
         self.child = None
         os.makedirs(f"{self.folder}/db")
         if style == "slapd.conf":
-            self._write_slapd_conf(extra)
+            self._write_slapd_conf(head, extra)
         else:
             self._write_cn_config()
         self.start()
@@ -134,7 +136,7 @@ class Slapd:
     def _for_us(self, text):
         return text.replace(EXAMPLE_SUFFIX, self.suffix)
 
-    def _write_slapd_conf(self, extra):
+    def _write_slapd_conf(self, head, extra):
         with open(f"{SCHEMA}/slapd.conf.example", encoding="utf-8") as example:
             text = self._for_us(example.read())
         for ours, theirs in ((f"{SCHEMA}/", "/usr/share/coexist/schema/"),
@@ -146,7 +148,7 @@ class Slapd:
         assert n == 1
         text = re.sub(r"(?m)^maxsize.*$", "maxsize 268435456", text)
         with open(f"{self.folder}/slapd.conf", "w", encoding="utf-8") as conf:
-            conf.write(text + extra + "\n")
+            conf.write(f"{head}\n{text}{extra}\n")
         self.config = ["-f", f"{self.folder}/slapd.conf"]
 
     def _write_cn_config(self):
