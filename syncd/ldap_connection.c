@@ -102,6 +102,13 @@ void lsrc_failed(struct ldap_source *ls, const char *why)
 	lsrc_failed_for(ls, why, 0);
 }
 
+void lsrc_again_in(struct ldap_source *ls, const char *why, int64_t ms)
+{
+	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);
+	lsrc_disconnect(ls);
+	retry_in(ls, ms);
+}
+
 bool lsrc_search(struct ldap_source *ls, const char *base, int scope,
     const char *filter, char **attributes, LDAPControl **controls, int *msgid)
 {

@@ -252,7 +252,9 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 	ls->source->refreshes++;
 	settle_in(ls, is_new);
 	if (is_over && ls->ld != NULL) {
-		lsrc_failed(ls, "the server ended the search after the refresh");
+		/* It all but polls: then as often as that. */
+		lsrc_again_in(ls, "the server ended the search after the refresh",
+		    ls->source->conf->poll_interval_ms);
 	}
 }
 

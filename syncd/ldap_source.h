@@ -100,6 +100,8 @@ void lsrc_lost(struct ldap_source *, const char *why);
 void lsrc_failed(struct ldap_source *, const char *why);
 /* The same, with a time of its own until all URIs have their next turn. */
 void lsrc_failed_for(struct ldap_source *, const char *why, int64_t ms);
+/* Nothing is wrong with this server, but there is nothing to wait for: again in `ms`. */
+void lsrc_again_in(struct ldap_source *, const char *why, int64_t ms);
 /* Sends a search; *msgid -1 and false (after lsrc_lost()) where it cannot be sent. */
 bool lsrc_search(struct ldap_source *, const char *base, int scope, const char *filter,
     char **attributes, LDAPControl **, int *msgid);

@@ -187,6 +187,24 @@ def test_a_server_that_loses_us_in_the_refresh_is_left_for_the_next(server, foll
         proxy.close()
 
 
+def test_a_server_that_refreshes_and_does_not_persist_is_asked_as_if_polled(server, follow):
+    """Not at once again, nor all servers in turn without a pause."""
+    def edit(data):  # refreshAndPersist becomes refreshOnly
+        return data.replace(b"\x0a\x01\x03", b"\x0a\x01\x01") if SYNC in data else data
+
+    proxies = [Proxy(port_of(server), edit) for _ in range(2)]
+    try:
+        syncd = follow(*proxies, extra='poll_interval = "1h"')
+        syncd.wait_log("next attempt in 3600")
+        assert [proxy.accepted for proxy in proxies] == [1, 0]
+        server.add(mailbox("cain"))
+        assert syncd.ask("refresh corp") == "ok"
+        syncd.wait_has("cain@acme.example")
+    finally:
+        for proxy in proxies:
+            proxy.close()
+
+
 def test_a_directory_that_was_removed_and_comes_back_is_loaded_whole(folder, server, follow):
     """What the old connection has to write as it ends must not outlive the directory's records."""
     syncd = follow(program="coexist-syncd")
