@@ -165,17 +165,30 @@ static gid_t socket_group(const char *path)
 }
 
 /*
- * Mode before listen(): nobody connects to a socket that does not listen yet. A group
- * that this process may not give is left as it is; Postfix's folder may be setgid.
+ * The mode comes with the file: chmod() would follow a link that somebody who may write to
+ * the folder has put in its place since.
  */
-static bool protect(const struct listener *l)
+static bool bind_unix(const struct listener *l, int fd)
+{
+	mode_t mask = umask(0117);
+	bool is_bound =
+	    bind(fd, (const struct sockaddr *)&l->un, sizeof(l->un)) == 0;
+	int saved = errno;
+
+	umask(mask);
+	errno = saved;
+	return is_bound;
+}
+
+/*
+ * Before listen(): nobody connects to a socket that does not listen yet. A group that
+ * this process may not give is left as it is; Postfix's folder may be setgid.
+ */
+static bool give_to_group(const struct listener *l)
 {
 	const char *path = l->un.sun_path;
 
-	if (lchown(path, (uid_t)-1, socket_group(path)) != 0 && errno != EPERM) {
-		return false;
-	}
-	return chmod(path, 0660) == 0;
+	return lchown(path, (uid_t)-1, socket_group(path)) == 0 || errno == EPERM;
 }
 
 static enum status open_unix(const struct listener *l, int backlog, int *out,
@@ -187,10 +200,10 @@ static enum status open_unix(const struct listener *l, int backlog, int *out,
 		return CX_EIO;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&l->un, sizeof(l->un)) != 0) {
+	if (fd < 0 || !bind_unix(l, fd)) {
 		errbuf_set(err, "unix:%s: %s%s", l->un.sun_path, strerror(errno),
 		    errno == ENOENT ? " (its folder must exist)" : "");
-	} else if (!protect(l) || listen(fd, backlog) != 0) {
+	} else if (!give_to_group(l) || listen(fd, backlog) != 0) {
 		errbuf_set(err, "unix:%s: %s", l->un.sun_path, strerror(errno));
 		unlink(l->un.sun_path);
 	} else {

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +129,50 @@ START_TEST(lets_its_group_connect_and_nobody_else)
 	close(fd);
 	listener_remove(spec);
 	ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
+static char victim[4200], lure[4200];
+static atomic_bool is_over;
+
+/* Somebody who may write to the folder, as the daemon's user may. */
+static void *swap(void *unused)
+{
+	(void)unused;
+	while (!atomic_load(&is_over)) {
+		(void)!symlink(victim, lure);
+		if (access(path, F_OK) == 0) {
+			(void)rename(lure, path);
+		}
+	}
+	return NULL;
+}
+
+/* What root opens must not give away a file of root's. */
+START_TEST(gives_no_other_file_away_when_the_socket_is_swapped)
+{
+	struct errbuf err;
+	struct stat st;
+	pthread_t thread;
+	int fd;
+
+	snprintf(victim, sizeof(victim), "%s/victim", folder);
+	snprintf(lure, sizeof(lure), "%s/lure", folder);
+	close(open(victim, O_CREAT | O_WRONLY, 0600));
+	atomic_store(&is_over, false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, swap, NULL), 0);
+	for (int i = 0; i < 2000; i++) {
+		if (listener_open(spec, 16, &fd, &err) == CX_OK) {
+			close(fd);
+		}
+		(void)unlink(path);
+	}
+	atomic_store(&is_over, true);
+	pthread_join(thread, NULL);
+	(void)unlink(path);
+	(void)unlink(lure);
+	ck_assert_int_eq(stat(victim, &st), 0);
+	ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
 }
 END_TEST
 
@@ -269,6 +315,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tc, checks_the_syntax, 0, COUNT(specs));
 	tcase_add_test(tc, refuses_a_path_that_no_socket_can_have);
 	tcase_add_test(tc, lets_its_group_connect_and_nobody_else);
+	tcase_add_test(tc, gives_no_other_file_away_when_the_socket_is_swapped);
 	tcase_add_test(tc, replaces_a_stale_socket);
 	tcase_add_test(tc, leaves_a_live_socket_alone);
 	tcase_add_test(tc, leaves_a_busy_socket_alone);
