@@ -181,6 +181,12 @@ static int take_section(cfg_t *cfg, cfg_opt_t *opt)
 	if ((opt->flags & CFGF_MULTI) != 0) {
 		conf_check *check = check_title;
 
+		/* At once: to look for the same title libconfuse goes through them all. */
+		if (cfg_opt_size(opt) > STORE_SOURCES_MAX) {
+			errbuf_set(&err, "more than %d directories", STORE_SOURCES_MAX);
+			complain(cfg, &err);
+			return -1;
+		}
 		buf_clear(&current->value);
 		if (check(cfg_title(section), "", &current->value, &err) != CX_OK) {
 			complain_about(cfg, opt->name, &err);

@@ -110,10 +110,6 @@ static enum status check_directories(const struct rules *r)
 	if (r->conf->directory_count == 0) {
 		return refuse(r, top, NULL, "there is no directory section");
 	}
-	if (r->conf->directory_count > STORE_SOURCES_MAX) {
-		return refuse(r, top, NULL, "more than %d directories",
-		    STORE_SOURCES_MAX);
-	}
 	for (size_t i = 0; i < r->conf->directory_count && status == CX_OK; i++) {
 		status = check_directory(r, i);
 	}

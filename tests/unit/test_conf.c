@@ -221,6 +221,23 @@ START_TEST(refuses_a_nul)
 }
 END_TEST
 
+/* And reads no further: tens of thousands took libconfuse a minute. */
+START_TEST(refuses_too_many_directories_where_they_become_too_many)
+{
+	struct conf *conf;
+	struct errbuf err;
+	struct buf text;
+
+	buf_init(&text);
+	for (int i = 0; i < 100; i++) {
+		buf_printf(&text, "directory \"d%d\" { ldif = \"/d\" }\n", i);
+	}
+	unit_assert_status(parse(text.data, &conf, &err), CX_ECONF, "100");
+	ck_assert_str_eq(err.text, "t.conf:33: more than 32 directories");
+	buf_release(&text);
+}
+END_TEST
+
 START_TEST(has_the_defaults_of_the_specification)
 {
 	struct conf *c = parse_ok(DIRECTORY);
@@ -435,6 +452,7 @@ Suite *unit_suite(void)
 
 	tcase_add_loop_test(tc, says_where_and_what_is_wrong, 0, COUNT(wrong));
 	tcase_add_test(tc, refuses_a_nul);
+	tcase_add_test(tc, refuses_too_many_directories_where_they_become_too_many);
 	tcase_add_test(tc, has_the_defaults_of_the_specification);
 	tcase_add_test(tc, has_the_directory_defaults_of_the_specification);
 	tcase_add_test(tc, takes_everything_that_a_file_may_say);
