@@ -48,7 +48,7 @@ def sites():
     failures = []
     for site in reversed(made):
         try:
-            site.close()
+            site.close(wait=False)
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
     if failures:

@@ -11,8 +11,8 @@ from .sink import Sink
 from .slapd import BASE_LDIF, Slapd
 from .wait import run, wait_for
 
-# A milter needs up to five seconds to stop (libmilter looks that often): nobody waits, but
-# judge_milters() in the end. [(daemon, its folder)]
+# A milter needs up to five seconds to stop (libmilter looks that often): tests do not wait
+# for each, but call judge_milters() in the end. [(daemon, its folder)]
 _ending = []
 
 
@@ -201,8 +201,11 @@ log {{ level = "debug" }}
                  lambda: f"{address} to get {status}; it gets "
                  f"{self.rcpt_status(address, **options)}")
 
-    def close(self):
-        """Stops everything; raises what the stops and the logs have to say."""
+    def close(self, wait=True):
+        """
+        Stops everything; raises what the stops and the logs have to say. wait=False leaves
+        the milter, which has been told to stop, to judge_milters().
+        """
         failures = []
         for daemon in self.daemons:
             daemon.begin_stop()
@@ -215,6 +218,13 @@ log {{ level = "debug" }}
             failures.append(AssertionError("\n".join(complaints)))
         if self.daemons:
             _ending.append((self.milter, self.folder))
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            if wait:
+                judge_milters()
+        except Exception as error:  # pylint: disable=broad-except
+            failures.append(error)
         if failures:
             raise failures[0]
 
