@@ -92,7 +92,7 @@ enum status control_ask(const struct conf *conf, const char *request, struct buf
 {
 	const char *path = conf->syncd.control;
 	enum status status;
-	int fd;
+	int fd = -1;
 
 	if (strncmp(path, UNIX_PREFIX, strlen(UNIX_PREFIX)) != 0) {
 		errbuf_set(err, "%s: not a unix socket", path);

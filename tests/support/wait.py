@@ -31,12 +31,15 @@ def wait_for(condition, what, deadline=PATIENCE, interval=0.01):
 
 
 _given = set()
+# Test runs at the same time take ports from ranges of their own.
+PORTS = 1500
+FIRST_PORT = 20000 + PORTS * (int(os.environ.get("COEXIST_TEST_WORKER", "0")) % 8)
 
 
 def free_port(address="127.0.0.1"):
     """A port below the kernel's ephemeral range, so that no client gets it first."""
     while True:
-        port = random.randrange(20000, 32000)
+        port = FIRST_PORT + random.randrange(PORTS)
         if (address, port) in _given:
             continue
         with socket.socket() as probe:
