@@ -184,12 +184,35 @@ static void log_conflict(void *context, const struct conflict *conflict)
 	log_warnx("%s", line.data);
 }
 
+/*
+ * A first load with not one entry, whatever its class, proves nothing: an account that may
+ * search but not read gets a refresh that is successful and empty (ldap-sync T8). Taken for the
+ * truth, every domain of ours would be foreign, and all its mail refused for good.
+ */
+static bool is_empty_first_load(struct source *source, const struct batch *batch)
+{
+	struct apply_report report;
+
+	return batch->is_complete && batch->count == 0 &&
+	       apply_report(source->apply, source->id, &report) == CX_OK &&
+	       !report.is_loaded;
+}
+
 enum status source_deliver(struct source *source, struct batch *batch)
 {
 	struct slot *slot = slot_of(source);
 	struct apply_outcome outcome;
 	struct errbuf err = { "" };
-	enum status status = apply_batch(source->apply, &slot->applied, batch,
+	enum status status;
+
+	if (is_empty_first_load(source, batch)) {
+		source_error(source,
+		    "no entry at all, not even a container: empty, or not to be read by us; "
+		    "it counts as not loaded");
+		batch_clear(batch);
+		return CX_EINVAL;
+	}
+	status = apply_batch(source->apply, &slot->applied, batch,
 	    slot->owner->clock(), &outcome, &err);
 
 	if (status == CX_OK) {

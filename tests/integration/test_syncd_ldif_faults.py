@@ -129,3 +129,20 @@ def test_refresh_reads_the_file_again(syncd):
     syncd.wait_status(refreshes=refreshes + 1)
     assert syncd.ask("refresh corp", "refresh nosuch") == ["ok", 'error: no such directory: "nosuch"']
     syncd.wait_status(refreshes=refreshes + 2)
+
+
+def test_a_first_load_of_nothing_is_none():
+    """An empty file, or an account that may not read: no domain would be ours."""
+    syncd = Syncd()
+    try:
+        syncd.write("")
+        syncd.daemon.start()
+        status = wait_for(lambda: syncd.status()["lastError"] and syncd.status(), "an error")
+        assert "no entry at all" in status["lastError"] and not status["loaded"]
+        for address in ("u1@acme.example", "x@elsewhere.example"):
+            assert coexistctl(syncd.daemon.conf, "resolve", address).returncode == 75
+        syncd.write(GOOD)
+        syncd.wait_status(state="loaded", recipients=3)
+        assert coexistctl(syncd.daemon.conf, "resolve", "u1@acme.example").returncode == 0
+    finally:
+        syncd.close()
