@@ -99,12 +99,15 @@ static int serve(const struct conf *conf, int fd)
 	env.judge_context = store;
 	raise_descriptor_limit();
 	if (libmilter_open(fd, is_tcp, &env, &err) != CX_OK) {
-		exit_code = give_up(conf, EX_SOFTWARE, err.text);
-	} else if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
+		store_close(store);
+		return give_up(conf, EX_SOFTWARE, err.text);
+	}
+	/* Before the watcher is there, which says so too after a reload. */
+	process_ready(&process);
+	if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
 		exit_code = give_up(conf, EX_OSERR, "no thread to wait for signals");
 	} else {
 		log_info("listens on %s", conf->milter.listen);
-		process_ready(&process);
 		exit_code = libmilter_run() == CX_OK ? EX_OK : EX_SOFTWARE;
 		process_stopping();
 		/* libmilter has closed it; the next milter may be there already. */
