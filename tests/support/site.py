@@ -56,8 +56,10 @@ class Site:
         self.sinks = {}
         self.slapd = None
         self.postfix = None
+        self.other_postfixes = []  # of add_system()
         self.daemons = []
         self._closing = []
+        self._systems = []
         self._user = user  # whom the daemons become; "": they stay root
         self._listeners = listeners or {}  # {"policy": "inet:...", "map", "milter"}
         self.add_sink("mailboxes", lmtp=True)
@@ -100,6 +102,17 @@ class Site:
         self.sinks[name] = sink
         self._closing.insert(0, sink.close)
         return sink
+
+    def add_system(self, system):
+        """
+        Another mail system that shares its mail; start() starts it first. It has sinks,
+        postfixes, start(slapd) and close().
+        """
+        self._systems.append(system)
+        self.sinks.update(system.sinks)
+        self.other_postfixes += system.postfixes
+        self._closing.append(system.close)
+        return system
 
     def write_ldif(self, text):
         """Replaces the file at once, as an administrator's script should."""
@@ -159,6 +172,8 @@ log {{ level = "debug" }}
 
     def start(self):
         """All of it, until the first decision can be made."""
+        for system in self._systems:
+            system.start(self.slapd)
         self.syncd.start()
         self.wait_loaded()
         self.policyd.start()
@@ -186,7 +201,8 @@ log {{ level = "debug" }}
         sinks = dict(self.sinks)
         for other in others:
             sinks.update({f"{other.name}.{n}": s for n, s in other.sinks.items()})
-        return Ledger(sinks, [self.postfix, *(o.postfix for o in others)])
+        return Ledger(sinks, [self.postfix, *self.other_postfixes,
+                              *(o.postfix for o in others)])
 
     def rcpt_status(self, address, sender="probe@outside.example", **options):
         """"250 2.1.5", "550 5.1.1", ...: what one RCPT in a connection of its own gets."""
@@ -214,8 +230,9 @@ log {{ level = "debug" }}
                 close()
             except Exception as error:  # pylint: disable=broad-except
                 failures.append(error)
-        if self.postfix and (complaints := self.postfix.complaints()):
-            failures.append(AssertionError("\n".join(complaints)))
+        for postfix in filter(None, [self.postfix, *self.other_postfixes]):
+            if complaints := postfix.complaints():
+                failures.append(AssertionError("\n".join(complaints)))
         if self.daemons:
             _ending.append((self.milter, self.folder))
         else:

@@ -1,5 +1,6 @@
 """A raw SMTP client: what is given is sent, what is answered is returned."""
 
+import base64
 import re
 import socket
 from dataclasses import dataclass
@@ -98,6 +99,11 @@ class Client:
         assert reply.ok, reply
         reply = self.ehlo()
         assert reply.ok, reply
+
+    def auth(self, user, password):
+        """SMTP AUTH PLAIN (RFC 4616)."""
+        word = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        return self.command(f"AUTH PLAIN {word}")
 
     def mail(self, sender, params=""):
         return self.command(f"MAIL FROM:<{sender}> {params}".rstrip())
