@@ -48,6 +48,7 @@ def coexist_settings(policy="unix:coexist/policy", maps="unix:coexist/map",
     return {
         "smtpd_milters": f"{{ {milter}, connect_timeout=5s, default_action=tempfail }}",
         "non_smtpd_milters": "$smtpd_milters",
+        "internal_mail_filter_classes": "bounce, notify",
         "smtpd_relay_restrictions":
             service.format(policy=policy, context="relay")
             + ", permit_mynetworks, reject_unauth_destination",
