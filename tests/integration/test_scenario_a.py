@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from support.ldif import change, connector, custom, domain, mailbox, person_dn
-from support.ledger import At, Either, Refused
+from support.ldif import change, connector, custom, domain, group, mailbox, person_dn
+from support.ledger import At, Bounced, Either, Refused
+from support.pop3host import ONE_BY_ONE, Here, Pop3Host
 from support.wait import wait_for
 
 SENDER = "sue@outside.example"
@@ -20,20 +21,36 @@ MAILBOX = At("mailboxes", BARR)
 POP3 = At("pop", ADAM)
 
 
-def organisation(site):
+HERE_USERS = {"adam.barr": "barrs secret", "eve": "eves secret"}
+POP3_USERS = {"adam": "adams secret"}
+
+
+def organisation(pop):
     return "".join([
         domain("acme.example", "authoritative"),
         domain("pop.acme.example", "shared", forwardHost="pop"),
-        connector("pop", site.sinks["pop"].hop, addressSpace="SMTP:pop.acme.example"),
-        mailbox("adam.barr", BARR, altRecipient=person_dn("adam"), hideFromAddressLists="TRUE"),
-        custom("adam", f"SMTP:{ADAM}", ADAM),
-        mailbox("eve", "eve@acme.example").rstrip("\n") + "\nuserPassword: eves secret\n\n",
+        connector("pop", pop.hop, addressSpace="SMTP:pop.acme.example"),
+        mailbox("adam.barr", BARR, altRecipient=person_dn("adam"), hideFromAddressLists="TRUE",
+                _userPassword=HERE_USERS["adam.barr"]),
+        custom("adam", f"SMTP:{ADAM}", ADAM, _userPassword=POP3_USERS["adam"]),
+        mailbox("eve", "eve@acme.example", _userPassword=HERE_USERS["eve"]),
     ])
 
 
 @pytest.fixture
 def site(make_site):
-    return make_site(sinks=("pop",), ldif=organisation)
+    """Sinks for mailboxes, for what is faster than a user reads."""
+    return make_site(sinks=("pop",), ldif=lambda made: organisation(made.sinks["pop"]))
+
+
+@pytest.fixture
+def pop3_site(make_site):
+    """Both mailboxes are real, and read by POP3."""
+    def ldif(made):
+        made.add_system(Here(made, HERE_USERS))
+        return organisation(made.add_system(
+            Pop3Host(made, POP3_USERS, [ADAM], domain="pop.acme.example")))
+    return make_site(ldif=ldif, settings=ONE_BY_ONE)
 
 
 def send(site, ledger, fates, **options):
@@ -52,7 +69,104 @@ def follows(site, address, *wanted):
 
 def address_book(site, search):
     """What an ordinary user finds."""
-    return set(site.slapd.search(search, "cn", bind=(EVE, "eves secret")))
+    return set(site.slapd.search(search, "cn", bind=(EVE, HERE_USERS["eve"])))
+
+
+def has_read(site, sink, user, ledger_id):
+    """The messages with that id that the user reads by POP3."""
+    return [m for _, m in site.sinks[sink].read(user)
+            if m.header("X-Ledger-Id") == [ledger_id]]
+
+
+def test_the_pop3_user_reads_what_was_forwarded(pop3_site):
+    """Rows 0.1 to 0.5: to either address; the mailbox gets nothing, the headers are as sent."""
+    site, ledger = pop3_site, pop3_site.ledger()
+    sent = [send(site, ledger, fates, body="Lunch?\n")[0]
+            for fates in ({BARR: POP3}, {ADAM: POP3}, {BARR: POP3, ADAM: POP3})]
+    ledger.balance()
+    for ledger_id, to in zip(sent, (f"<{BARR}>", f"<{ADAM}>", f"<{BARR}>, <{ADAM}>")):
+        message, = has_read(site, "pop", "adam", ledger_id)
+        assert message.header("To") == [to] and message.header("From") == [f"<{SENDER}>"]
+        assert message.sender == SENDER and message.addresses == [ADAM]
+        assert message.body == b"Lunch?\r\n"
+    assert site.sinks["mailboxes"].read("adam.barr") == []
+
+
+def test_the_user_reads_a_copy_in_each_mailbox(pop3_site):
+    """Row 0.4, deliver to both; the hidden mailbox is open to its owner (rows 0.7, 0.8)."""
+    site, ledger = pop3_site, pop3_site.ledger()
+    site.slapd.modify(change(person_dn("adam.barr"), ("add", "deliverAndRedirect", "TRUE")))
+    follows(site, BARR, BARR, ADAM)
+    ledger_id, _ = send(site, ledger, {BARR: At("mailboxes", BARR, "pop", ADAM)})
+    ledger.balance()
+    assert len(has_read(site, "mailboxes", "adam.barr", ledger_id)) == 1
+    assert len(has_read(site, "pop", "adam", ledger_id)) == 1
+
+
+def test_bounces_and_local_submissions_are_forwarded_too(pop3_site):
+    """Row 0.9, "accidentally sent": by whomever, also by the mail server itself."""
+    site, ledger = pop3_site, pop3_site.ledger()
+    ledger_id = ledger.new_id()
+    ledger.expect(ledger_id, POP3)
+    site.postfix.sendmail(["-i", "-f", "eve@acme.example", BARR],
+                          ledger.message(ledger_id, "eve@acme.example", [BARR]))
+    site.sinks["outside"].refuse("x@elsewhere.example")
+    bounced = ledger.new_id()
+    ledger.expect(bounced, Bounced("pop", ADAM))
+    site.postfix.sendmail(["-i", "-f", BARR, "x@elsewhere.example"],
+                          ledger.message(bounced, BARR, ["x@elsewhere.example"]))
+    ledger.balance()
+
+
+CUSTOM_GONE = f"dn: {person_dn('adam')}\nchangetype: delete\n\n"
+TAKES_ADDRESS = change(person_dn("adam.barr"), ("add", "proxyAddress", f"smtp:{ADAM}"))
+UNHIDDEN = change(person_dn("adam.barr"), ("delete", "hideFromAddressLists"))
+NO_ALTERNATE = change(person_dn("adam.barr"), ("replace", "altRecipient"))
+
+
+@pytest.mark.parametrize("steps", [
+    # (what is changed, where mail to Adam.Barr and to Adam goes then, who is in the book)
+    pytest.param([(UNHIDDEN, ADAM, ADAM, ["adam", "adam.barr"]),
+                  (NO_ALTERNATE, BARR, ADAM, ["adam", "adam.barr"]),
+                  (TAKES_ADDRESS + CUSTOM_GONE, BARR, BARR, ["adam.barr"])], id="custom-last"),
+    # In the article's order. The directory forgets the alternate with its object.
+    pytest.param([(TAKES_ADDRESS + CUSTOM_GONE, BARR, BARR, []),
+                  (UNHIDDEN, BARR, BARR, ["adam.barr"]),
+                  (NO_ALTERNATE, BARR, BARR, ["adam.barr"])], id="custom-first"),
+    # A copy for a while, as the careful do.
+    pytest.param([(change(person_dn("adam.barr"), ("add", "deliverAndRedirect", "TRUE")),
+                   (BARR, ADAM), ADAM, ["adam"]),
+                  (UNHIDDEN + NO_ALTERNATE + TAKES_ADDRESS + CUSTOM_GONE, BARR, BARR,
+                   ["adam.barr"])], id="by-way-of-copies"),
+])
+def test_a_user_migrates_step_by_step(pop3_site, steps):
+    """Row 0.10: mail to both addresses arrives before, between the steps, and after."""
+    site, ledger = pop3_site, pop3_site.ledger()
+    fate = {BARR: MAILBOX, ADAM: POP3}
+
+    def mail_to_both(to_barr, to_adam):
+        fates = {BARR: At(), ADAM: At()}
+        for address, places in ((BARR, to_barr), (ADAM, to_adam)):
+            for place in [places] if isinstance(places, str) else places:
+                fates[address] += fate[place]
+        both = send(site, ledger, fates)[0]
+        send(site, ledger, {BARR: fates[BARR]})
+        send(site, ledger, {ADAM: fates[ADAM]})
+        ledger.balance()
+        return both
+
+    before = mail_to_both(ADAM, ADAM)
+    assert len(has_read(site, "pop", "adam", before)) == 1
+    for changes, to_barr, to_adam, book in steps:
+        if CUSTOM_GONE in changes:
+            site.sinks["pop"].retire("adam")
+        site.slapd.modify(changes)
+        for address, places in ((BARR, to_barr), (ADAM, to_adam)):
+            follows(site, address, *([places] if isinstance(places, str) else places))
+        after = mail_to_both(to_barr, to_adam)
+        assert address_book(site, f"(|(cn=adam)(mail={BARR}))") == {person_dn(n) for n in book}
+    message, = has_read(site, "mailboxes", "adam.barr", after)
+    assert message.addresses == [BARR]
 
 
 def test_mail_to_both_addresses_goes_to_the_pop3_mailbox(site):
@@ -181,4 +295,41 @@ def test_alternate_recipients_of_one_another_do_not_loop(site):
     both = At("mailboxes", BARR, "mailboxes", "eve@acme.example")
     for recipients in ([BARR], ["eve@acme.example"], [BARR, "eve@acme.example"]):
         send(site, ledger, {r: both for r in recipients})
+    ledger.balance()
+
+
+def test_an_alternate_recipient_that_is_not_there(site):
+    """Row 0.10: it may be on its way, so that mail waits; a copy is just left out."""
+    site.slapd.modify(change(person_dn("adam.barr"), ("replace", "altRecipient",
+                                                      person_dn("nobody"))))
+    site.wait_rcpt(BARR, "451 4.3.5")
+    site.slapd.modify(change(person_dn("adam.barr"), ("add", "deliverAndRedirect", "TRUE")))
+    site.wait_rcpt(BARR, "250 2.1.5")
+    ledger = site.ledger()
+    send(site, ledger, {BARR: MAILBOX, ADAM: POP3})
+    ledger.balance()
+
+
+def test_nobody_gets_a_message_twice(site):
+    """Row 0.14: the group has the mailbox, its alternate, and another with the same one."""
+    site.slapd.add(group("team", "team@acme.example", ["adam.barr", "adam", "eve"])
+                   + mailbox("fay", "fay@acme.example", altRecipient=person_dn("adam")))
+    site.wait_rcpt("team@acme.example", "250 2.1.5")
+    site.wait_rcpt("fay@acme.example", "250 2.1.5")
+    ledger = site.ledger()
+    team = POP3 + At("mailboxes", "eve@acme.example")
+    send(site, ledger, {"team@acme.example": team})
+    send(site, ledger, {"team@acme.example": team, BARR: POP3, ADAM: POP3,
+                        "fay@acme.example": POP3})
+    ledger.balance()
+
+
+def test_what_restricts_the_alternate_holds_for_mail_by_way_of_the_mailbox(site):
+    """Row 0.15, where the original looked at the mailbox only."""
+    site.slapd.modify(change(person_dn("adam"), ("add", "requireAuth", "TRUE")))
+    site.wait_rcpt(ADAM, "550 5.7.1")
+    ledger = site.ledger()
+    send(site, ledger, {ADAM: Refused("550 5.7.1"), BARR: Refused("550 5.7.1")})
+    with site.connect(xclient={"login": "eve"}) as client:
+        ledger.send(client, "eve@acme.example", {ADAM: POP3, BARR: POP3})
     ledger.balance()

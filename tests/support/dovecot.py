@@ -168,6 +168,11 @@ class Dovecot:
     def count(self):
         return len(self.snapshot())
 
+    def retire(self, user):
+        """Reads that mailbox a last time: its account will go."""
+        self.snapshot()
+        del self.users[user]
+
     def log_lines(self, pattern):
         return [line for line in self.child.log_text().splitlines() if re.search(pattern, line)]
 
