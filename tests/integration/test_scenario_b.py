@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from support.ldif import change, connector, custom, domain, mailbox, person_dn
+from support.ldif import change, connector, custom, domain, domain_dn, mailbox, person_dn
 from support.ledger import At, Bounced, Refused
 from support.pop3host import POP3_HOST, SETTINGS, Here, Logins, Pop3Host
 from support.wait import wait_for
@@ -262,3 +262,24 @@ def test_each_system_believes_that_a_user_is_on_the_other(make_site):
     site.pop3.postfix.flush()
     ledger.balance()
     assert not site.postfix.log_lines(rf"to=<{GONE}>.*status=bounced")
+
+
+def test_an_invalid_user_comes_back_once_where_each_system_asks_the_other(make_site):
+    """Row 1.6, the loop that the article warns of: each passes on what it does not know."""
+    site = make_site(ldif=same_addresses, settings=SETTINGS)
+    site.slapd.modify(change(domain_dn("acme.example"), ("add", "unknownRecipient", "forward"),
+                             ("add", "forwardHost", "pop")))
+    site.wait_rcpt("nobody@acme.example", "250 2.1.5")
+    ledger = site.ledger()
+    send(site, ledger, {"nobody@acme.example": Bounced("outside", SUE)})
+    send(site, ledger, {"nobody@acme.example": Bounced("mailboxes", ADAM), ADAM: TO_ADAM}, ADAM,
+         "adam")
+    with site.pop3.connect() as client:
+        ledger.send(client, ANN, {"nobody@acme.example": Bounced("pop", ANN),
+                                  BOB: At("pop", BOB)})
+    ledger.balance()
+    # From outside and from Adam it went there, and not back; from Ann it did not even come in.
+    there = site.postfix.log_lines(r"to=<nobody@acme\.example>.*status=sent")
+    back = site.pop3.postfix.log_lines(r"to=<nobody@acme\.example>.*status=")
+    assert len(there) == 2 and len(back) == 3
+    assert all(re.search("status=bounced .* 550 5.1.1 ", line) for line in back)
