@@ -136,7 +136,8 @@ static enum status parse(struct span text, struct address *out)
 bool explain(struct explainer *e, const struct explain_facts *facts, struct span text)
 {
 	struct view view = { .settings = &e->conf->settings, .now = time(NULL) };
-	bool is_address = parse(text, &e->address) == CX_OK;
+	bool is_address = parse(text, &e->address) == CX_OK &&
+	    address_follow_route(&e->address) == CX_OK;
 
 	explain_done(e);
 	e->text = text;

@@ -429,7 +429,8 @@ struct answer session_rcpt(struct session *session, const char *const *arguments
 	dsn_parse(arguments + 1, &candidate.dsn);
 	candidate.entry.typed = span_of(arguments[0]);
 	candidate.entry.dsn = &candidate.dsn;
-	is_address = address_parse_path(candidate.entry.typed, &address) == CX_OK;
+	is_address = address_parse_path(candidate.entry.typed, &address) == CX_OK &&
+		     address_follow_route(&address) == CX_OK;
 	buf_init(&text);
 	if (is_address) {
 		address_key(&address, &key);

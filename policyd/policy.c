@@ -20,8 +20,8 @@ struct facts {
 	struct workspace *workspace;
 	struct span sender;
 	struct span login;
-	bool has_address; /* else it did not parse */
 	struct address address;
+	bool is_routed; /* it came with no domain, as "user%domain" */
 	struct client client;
 	struct authorization authorization;
 };
@@ -87,6 +87,9 @@ static struct policy_answer decide_relay(struct facts *facts)
 	switch (authorization->verdict) {
 	case RELAY_NOT_PERMITTED: return dunno;
 	case RELAY_PERMITTED:
+		if (facts->is_routed) { /* whether the MTA follows it is the MTA's choice */
+			return dunno;
+		}
 		answer.reply = NULL;
 		answer.is_permitted = true;
 		return answer;
@@ -249,7 +252,13 @@ static struct policy_answer decide(const struct view *view,
 		return invalid();
 	}
 	if (facts.address.domain_len == 0) {
-		return dunno;
+		if (address_follow_route(&facts.address) != CX_OK) {
+			return invalid();
+		}
+		if (facts.address.domain_len == 0) {
+			return dunno;
+		}
+		facts.is_routed = true;
 	}
 	if (view->snapshot == NULL) {
 		return unavailable(RULE_REPLICA);

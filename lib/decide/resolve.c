@@ -145,6 +145,45 @@ static enum status is_ours(const struct view *view, const struct address *addres
 	    &domain, &id);
 }
 
+/*
+ * Whether an address that is not ours leads to one that is, by "user%domain@..." or the like.
+ * Where its domain is the MTA's own, an address literal above all, the MTA would follow it
+ * and deliver behind the back of this decision.
+ */
+static enum status leads_to_us(const struct view *view, const struct address *address)
+{
+	struct span local = { address->local, address->local_len }, domain;
+	char name[ADDRESS_DOMAIN_MAX + 1];
+	struct domain ours;
+	struct record_id id;
+	enum status status = CX_NOTFOUND;
+
+	while (status == CX_NOTFOUND && address_split_route(local, &local, &domain)) {
+		if (domain_canonical(domain, name) == CX_OK) {
+			status = find_domain(view, span_of(name), &ours, &id);
+		}
+	}
+	return status;
+}
+
+static enum status resolve_foreign(struct expansion *x, struct resolution *out)
+{
+	const struct address *address = x->question->address;
+	enum status status = leads_to_us(x->view, address);
+
+	if (status == CX_OK) {
+		decide(out, VERDICT_INVALID, RULE_ROUTE);
+	} else if (status == CX_NOTFOUND) {
+		decide(out, VERDICT_FOREIGN, RULE_FOREIGN);
+	} else {
+		return status;
+	}
+	collection_step_address(&x->list, 0, out->rule, address, (struct span){ NULL, 0 });
+	out->steps = x->list.steps;
+	out->step_count = x->list.step_count;
+	return CX_OK;
+}
+
 enum status resolve(const struct view *asked, const struct question *question,
     struct arena *arena, struct resolution *out)
 {
@@ -156,18 +195,15 @@ enum status resolve(const struct view *asked, const struct question *question,
 
 	memset(out, 0, sizeof(*out));
 	expansion_init(&x, view, question, arena);
-	if (status == CX_NOTFOUND) {
-		decide(out, VERDICT_FOREIGN, RULE_FOREIGN);
-		collection_step_address(&x.list, 0, RULE_FOREIGN, question->address,
-		    (struct span){ NULL, 0 });
-		out->steps = x.list.steps;
-		out->step_count = x.list.step_count;
-	} else if (status != CX_OK) {
-		decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
-	} else {
+	if (status == CX_OK) {
 		out->is_ours = true;
 		expand_asked(&x);
 		conclude(&x, out);
+	} else if (status == CX_NOTFOUND) {
+		status = resolve_foreign(&x, out);
+	}
+	if (status != CX_OK) {
+		decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
 	}
 	if (x.list.is_full) {
 		return CX_EFULL;

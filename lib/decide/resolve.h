@@ -55,6 +55,7 @@ enum rule {
 	RULE_FOREIGN,		 /* "foreign" */
 	RULE_UNKNOWN,		 /* "unknown" */
 	RULE_SYNTAX,		 /* "syntax" */
+	RULE_ROUTE,		 /* "route": through a domain that is not ours, to one that is */
 	RULE_REQUIRE_AUTH,	 /* "requireAuth" */
 	RULE_PARKED,		 /* "parked" */
 	RULE_DISABLED,		 /* "disabled" */

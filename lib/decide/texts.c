@@ -43,6 +43,7 @@ static const char *const rules[RULE_COUNT] = {
 	[RULE_FOREIGN]            = "foreign",
 	[RULE_UNKNOWN]            = "unknown",
 	[RULE_SYNTAX]             = "syntax",
+	[RULE_ROUTE]              = "route",
 	[RULE_REQUIRE_AUTH]       = "requireAuth",
 	[RULE_PARKED]             = "parked",
 	[RULE_DISABLED]           = "disabled",

@@ -177,6 +177,57 @@ enum status address_parse_internal(struct span text, struct address *out)
 	return make(SPAN("smtp"), local, domain, out);
 }
 
+static bool split_at(struct span text, const char *at, struct span *before, struct span *after)
+{
+	if (at == NULL) {
+		return false;
+	}
+	*before = (struct span){ text.ptr, (size_t)(at - text.ptr) };
+	*after = (struct span){ at + 1, text.len - before->len - 1 };
+	return true;
+}
+
+static const char *find_last(struct span text, char c)
+{
+	while (text.len > 0 && text.ptr[text.len - 1] != c) {
+		text.len--;
+	}
+	return text.len > 0 ? text.ptr + text.len - 1 : NULL;
+}
+
+bool address_split_route(struct span local, struct span *user, struct span *domain)
+{
+	if (local.len == 0) {
+		return false;
+	}
+	return split_at(local, find_last(local, '@'), user, domain) ||
+	    split_at(local, memchr(local.ptr, '!', local.len), domain, user) ||
+	    split_at(local, find_last(local, '%'), user, domain);
+}
+
+enum status address_follow_route(struct address *address)
+{
+	struct span rest = { address->local, address->local_len }, user, domain;
+	struct address routed;
+	enum status status;
+
+	if (!address_is_smtp(address) || address->domain_len > 0) {
+		return CX_OK;
+	}
+	while (address_split_route(rest, &user, &domain)) {
+		if (domain.len == 0) { /* "user%": its own domain once more */
+			rest = user;
+			continue;
+		}
+		status = make(SPAN("smtp"), user, domain, &routed);
+		if (status == CX_OK) {
+			*address = routed;
+		}
+		return status;
+	}
+	return CX_OK;
+}
+
 static enum status parse_smtp_value(struct span text, struct address *out)
 {
 	text = span_trim(text);

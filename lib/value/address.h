@@ -80,6 +80,19 @@ enum status address_parse_path(struct span text, struct address *out);
 enum status address_parse_internal(struct span text, struct address *out);
 
 /*
+ * The domain that a local part names by itself, as Postfix reads one whose own domain it has
+ * stripped or never had: behind the last "@", else before the first "!" (swap_bangpath), else
+ * behind the last "%" (allow_percent_hack). False: none. Either half may be empty.
+ */
+bool address_split_route(struct span local, struct span *user, struct span *domain);
+
+/*
+ * What a client named with no domain but a route, "user%domain" or "domain!user", becomes the
+ * address that it leads to, as in Postfix; everything else stays. CX_EINVAL: not an address.
+ */
+enum status address_follow_route(struct address *);
+
+/*
  * A value of the directory or the command line: "TYPE:value", or an SMTP
  * address with no type (quoted local part, or internal form where there is
  * no leading quote). A type is letters, digits and "-", at most

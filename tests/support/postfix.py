@@ -125,7 +125,7 @@ class Postfix:
         with open(f"{self.config}/master.cf", "w", encoding="utf-8") as master:
             master.write(MASTER_CF.format(listen=f"127.0.0.1:{self.port}", chroot=self.chroot,
                                           extra="\n".join(services)))
-        self._write_main()
+        self.write_settings()
 
     def _make_folders(self):
         """
@@ -153,7 +153,8 @@ class Postfix:
         make("spool/coexist", 0o2750, 0, postfix.pw_gid)
         os.chmod(self.folder, 0o755)
 
-    def _write_main(self):
+    def write_settings(self):
+        """main.cf; who changes `settings` before the start calls this."""
         with open(f"{self.config}/main.cf", "w", encoding="utf-8") as main:
             for key, value in self.settings.items():
                 main.write(f"{key} = {value}\n")
@@ -176,7 +177,7 @@ class Postfix:
     def set(self, **settings):
         """Changes main.cf and reloads."""
         self.settings.update(settings)
-        self._write_main()
+        self.write_settings()
         run(["postfix", "-c", self.config, "reload"])
 
     def master_pid(self):

@@ -46,7 +46,7 @@ class Site:
     def __init__(self, source="ldap", ldif="", settings=None, options="", sections="",
                  chroot=False, hosts=None, slapd_style="slapd.conf", sinks=(), name="gw",
                  directory="", services=(), policyd="", milter="", listeners=None,
-                 user="", slapd=None):
+                 user="", slapd=None, mailbox_transport=None):
         self.folder = tempfile.mkdtemp(prefix="cx-")
         os.chmod(self.folder, 0o755)
         self.source = source
@@ -61,6 +61,7 @@ class Site:
         self._closing = []
         self._systems = []
         self._user = user  # whom the daemons become; "": they stay root
+        self._mailbox_transport = mailbox_transport  # None: the sink "mailboxes"
         self._listeners = listeners or {}  # {"policy": "inet:...", "map", "milter"}
         self.add_sink("mailboxes", lmtp=True)
         self.add_sink("outside")
@@ -142,6 +143,9 @@ class Site:
             directory = f"""
   ldif = "{self.ldif_path}"
   {directory}"""
+        transport = self._mailbox_transport
+        if transport is None:
+            transport = self.sinks["mailboxes"].hop
         listen = {name: f"unix:{self.postfix.queue}/coexist/{name}"
                   for name in ("policy", "map", "milter")} | self._listeners
         with open(self.conf, "w", encoding="utf-8") as out:
@@ -163,7 +167,7 @@ milter {{
 policyd {{
   policy_listen = {{"{listen['policy']}"}}
   map_listen = {{"{listen['map']}"}}
-  mailbox_transport = "{self.sinks['mailboxes'].hop}"
+  mailbox_transport = "{transport}"
   {policyd}
 }}
 {sections}

@@ -132,6 +132,33 @@ static const struct {
 	{ "literal with dot",  "a@[192.0.2.1].",     14, CX_OK, "smtp:a@[192.0.2.1]" },
 };
 
+/* Internal form, then the route that Postfix would follow. */
+static const struct {
+	const char *text;
+	const char *key; /* NULL: CX_EINVAL */
+} routes[] = {
+	{ "adam@d.test",         "smtp:adam@d.test" },
+	{ "adam%e.test@d.test",  "smtp:adam%e.test@d.test" },
+	{ "e.test!adam@d.test",  "smtp:e.test!adam@d.test" },
+	{ "postmaster",          "smtp:postmaster" },
+	{ "adam%d.test",         "smtp:adam@d.test" },
+	{ "Adam%D.Test.",        "smtp:adam@d.test" },
+	{ "adam%e.test%d.test",  "smtp:adam%e.test@d.test" },
+	{ "d.test!adam",         "smtp:adam@d.test" },
+	{ "d.test!e.test!adam",  "smtp:e.test!adam@d.test" },
+	{ "d.test!adam%e.test",  "smtp:adam%e.test@d.test" },
+	{ "a b%d.test",          "smtp:a b@d.test" },
+	{ "adam%[192.0.2.1]",    "smtp:adam@[192.0.2.1]" },
+	{ "adam%",               "smtp:adam%" },
+	{ "adam%d.test%%",       "smtp:adam@d.test" },
+	{ "%",                   "smtp:%" },
+	{ "!adam",               "smtp:!adam" },
+	{ "%d.test",             NULL },
+	{ "d.test!",             NULL },
+	{ "adam%d..test",        NULL },
+	{ "adam%192.0.2.1",      NULL },
+};
+
 static const struct {
 	const char *text;
 	const char *key; /* NULL: CX_EINVAL */
@@ -197,6 +224,22 @@ static void assert_printed(const struct address *address, const char *expected,
 	unit_assert_span(buf_span(&out), expected, label);
 	buf_release(&out);
 }
+
+START_TEST(follows_routes_as_postfix_does)
+{
+	struct address address;
+	struct key key;
+	enum status status;
+
+	ck_assert_int_eq(address_parse_internal(unit_text(routes[_i].text), &address), CX_OK);
+	status = address_follow_route(&address);
+	unit_assert_status(status, routes[_i].key != NULL ? CX_OK : CX_EINVAL, routes[_i].text);
+	if (status == CX_OK) {
+		address_key(&address, &key);
+		unit_assert_span(key_span(&key), routes[_i].key, routes[_i].text);
+	}
+}
+END_TEST
 
 START_TEST(reads_what_a_client_typed_as_postfix_does)
 {
@@ -487,6 +530,7 @@ Suite *unit_suite(void)
 	Suite *suite = suite_create("address");
 	TCase *tcase = tcase_create("all");
 
+	tcase_add_loop_test(tcase, follows_routes_as_postfix_does, 0, ROWS(routes));
 	tcase_add_loop_test(tcase, reads_what_a_client_typed_as_postfix_does, 0, ROWS(paths));
 	tcase_add_loop_test(tcase, reads_the_internal_form, 0, ROWS(internals));
 	tcase_add_loop_test(tcase, reads_values_of_the_directory, 0, ROWS(typed));
