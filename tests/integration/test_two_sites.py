@@ -160,3 +160,49 @@ def test_an_unknown_that_each_site_passes_to_the_other_is_refused(make_site):
     follows(made.b, ours("both"), made.b.sinks["mailboxes"].hop)
     made.a.postfix.flush()
     ledger.balance()
+
+
+def test_who_is_trusted_at_one_site_is_trusted_at_the_other(two):
+    """A site may relay through the other, and so writes to its closed recipients."""
+    two.a.slapd.add(mailbox("board", ours("board"), homeServer="sitea", requireAuth="TRUE"))
+    for site in (two.a, two.b):
+        site.wait_rcpt(ours("board"), "550 5.7.1")
+    ledger = two.ledger()
+    for site in (two.a, two.b):
+        with site.connect(xclient={"login": "ann"}) as client:
+            ledger.send(client, ours("ann"), {ours("board"): At("mailboxes", ours("board"))})
+    ledger.balance()
+
+
+def test_a_site_whose_slapd_is_gone_follows_that_of_the_other(make_site):
+    made = two_sites(make_site, replicated=True)
+    with open(made.a.conf, encoding="utf-8") as conf:
+        text = conf.read().replace(f'"{made.a.slapd.uri}"',
+                                   f'"{made.a.slapd.uri} {made.b.slapd.uri}"')
+    with open(made.a.conf, "w", encoding="utf-8") as conf:
+        conf.write(text)
+    made.a.slapd.add("".join([
+        domain(DOMAIN, "shared"), made.to_site("sitea"), made.to_site("siteb"),
+        mailbox("ann", ours("ann"), homeServer="sitea")]))
+    wait_replicated(made, person_dn("ann"))
+    made.start()
+    to_b = f"smtp:[127.0.0.1]:{made.b.postfix.port}"
+    for turn in range(2):
+        made.a.slapd.kill()
+        made.b.slapd.add(mailbox(f"bea{turn}", ours(f"bea{turn}"), homeServer="siteb"))
+        made.b.slapd.modify(change(person_dn("ann"), ("replace", "homeServer", "siteb")))
+        follows(made.a, ours(f"bea{turn}"), to_b)
+        follows(made.a, ours("ann"), to_b)
+        made.a.slapd.start()
+        wait_replicated(made, person_dn(f"bea{turn}"))
+        made.a.slapd.modify(change(person_dn("ann"), ("replace", "homeServer", "sitea")))
+        follows(made.a, ours("ann"), made.a.sinks["mailboxes"].hop)
+        follows(made.b, ours("ann"), f"smtp:[127.0.0.1]:{made.a.postfix.port}")
+    ledger = made.ledger()
+    for site in (made.a, made.b):
+        send(site, ledger, {ours("ann"): ANN, ours("bea0"): At("siteb.mailboxes", ours("bea0")),
+                            ours("bea1"): At("siteb.mailboxes", ours("bea1"))})
+    ledger.balance()
+    # Both replicas hold the same, however they came by it.
+    dumps = [site.ctl("dump").stdout for site in (made.a, made.b)]
+    assert dumps[0] == dumps[1] and ours("bea1") in dumps[0]
