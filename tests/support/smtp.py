@@ -105,6 +105,15 @@ class Client:
         word = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
         return self.command(f"AUTH PLAIN {word}")
 
+    def starttls(self, context):
+        reply = self.command("STARTTLS")
+        assert reply.ok, reply
+        self.file.close()
+        self.socket = context.wrap_socket(self.socket)
+        self.file = self.socket.makefile("rb")
+        reply = self.ehlo()
+        assert reply.ok, reply
+
     def mail(self, sender, params=""):
         return self.command(f"MAIL FROM:<{sender}> {params}".rstrip())
 
