@@ -93,6 +93,51 @@ START_TEST(leaves_out_no_reference_because_its_address_is_ambiguous)
 }
 END_TEST
 
+static const struct owners_row {
+	const char *label;
+	bool is_in_one_directory;
+	int deleted; /* 0: nobody, 1: the first owner, 2: the second */
+	enum verdict verdict;
+	const char *object;
+} owners_rows[] = {
+	{ "one directory", true, 0, VERDICT_BROKEN, "" },
+	{ "one directory, first deleted", true, 1, VERDICT_DELIVER, "uid=second,dc=partner" },
+	{ "one directory, second deleted", true, 2, VERDICT_DELIVER, "uid=first,dc=partner" },
+	{ "two directories", false, 0, VERDICT_DELIVER, "uid=adam,dc=acme" },
+	{ "two directories, first deleted", false, 1, VERDICT_DELIVER, "uid=second,dc=partner" },
+	{ "two directories, second deleted", false, 2, VERDICT_DELIVER, "uid=adam,dc=acme" },
+};
+
+START_TEST(gives_the_address_of_two_owners_to_the_one_that_is_left)
+{
+	const struct owners_row *row = &owners_rows[_i];
+	struct record_id first = make_id(org.next / 1000000U, org.next % 1000000U);
+	struct record_id second = make_id(partner, 2);
+	struct resolution resolution;
+
+	if (row->is_in_one_directory) {
+		first = make_id(partner, 1);
+		put_partner(1, 0, "uid=first,dc=partner", "adam@acme.example", NULL);
+	} else {
+		org_put_mailbox(&org, "adam");
+	}
+	put_partner(2, 0, "uid=second,dc=partner", "adam@acme.example", NULL);
+	org_look(&org);
+	if (row->deleted != 0) {
+		ck_assert_int_eq(store_remove(org.writer, row->deleted == 1 ? &first : &second),
+		    CX_OK);
+		org_look(&org);
+	}
+	resolution = org_resolve(&org, "adam@acme.example", NULL);
+	ck_assert_msg(resolution.verdict == row->verdict, "%s: %s", row->label,
+	    verdict_text(resolution.verdict));
+	if (row->verdict == VERDICT_DELIVER) {
+		ck_assert_uint_eq(resolution.delivery_count, 1);
+		unit_assert_span(resolution.deliveries[0].object, row->object, row->label);
+	}
+}
+END_TEST
+
 /* The winner leads back to the object that lost its address: it ends. */
 START_TEST(ends_where_the_winner_refers_back_to_the_loser)
 {
@@ -333,6 +378,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase,
 	    delivers_a_reference_whose_address_another_directory_has_won_to_the_winner);
 	tcase_add_test(tcase, leaves_out_no_reference_because_its_address_is_ambiguous);
+	tcase_add_loop_test(tcase, gives_the_address_of_two_owners_to_the_one_that_is_left, 0,
+	    sizeof(owners_rows) / sizeof(owners_rows[0]));
 	tcase_add_test(tcase, ends_where_the_winner_refers_back_to_the_loser);
 	tcase_add_loop_test(tcase, trusts_no_directory_with_an_impossible_time_of_contact, 0,
 	    sizeof(contact_rows) / sizeof(contact_rows[0]));
