@@ -182,6 +182,8 @@ static enum status set_up(struct loop *loop, int *control_fd, struct errbuf *err
 
 static void tear_down(struct loop *loop, int control_fd)
 {
+	/* One more SIGTERM must not end it before it has ended. */
+	process_block_signals();
 	control_free(loop->control);
 	if (control_fd >= 0) {
 		close(control_fd);

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import threading
@@ -137,6 +138,15 @@ def test_a_storm_of_signals_drops_nothing(syncd):
     syncd.write(mailboxes(0, 4))
     after = syncd.wait_status(recipients=4)
     assert after["refreshes"] == before["refreshes"] + 1
+
+
+def test_a_storm_of_stops_ends_it_in_order(syncd):
+    for _ in range(5):
+        syncd.daemon.start()
+        child = syncd.daemon.child
+        while child.is_running():
+            child.process.send_signal(signal.SIGTERM)
+        assert child.process.wait() == 0, syncd.daemon.log_text()[-2000:]
 
 
 def test_the_socket_is_for_root_and_us(syncd):
