@@ -278,9 +278,13 @@ static const struct reply *refuse(const struct session *session,
 	case VERDICT_FOREIGN:
 	case VERDICT_UNKNOWN: return NULL;
 	case VERDICT_INVALID:
-		/* The MTA bounces it, and that is what a local sender should get. */
-		return session->is_local_submission ? NULL
-						    : reply_of_resolution(resolution);
+		/*
+		 * The MTA bounces it, and that is what a local sender should get; but a route
+		 * it would follow.
+		 */
+		return session->is_local_submission && resolution->rule != RULE_ROUTE
+			   ? NULL
+			   : reply_of_resolution(resolution);
 	case VERDICT_DELIVER:
 		return needs_utf8(resolution) && !session->has_smtputf8 &&
 			       !session->is_local_submission

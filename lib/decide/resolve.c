@@ -146,14 +146,40 @@ static enum status is_ours(const struct view *view, const struct address *addres
 }
 
 /*
- * Whether an address that is not ours leads to one that is, by "user%domain@..." or the like.
- * Where its domain is the MTA's own, an address literal above all, the MTA would follow it
- * and deliver behind the back of this decision.
+ * A local part without what Postfix's rewriter passes over when it reads one as an address:
+ * blanks, quotes, backslashes, comments if asked for, and source routes in front.
  */
-static enum status leads_to_us(const struct view *view, const struct address *address)
+static struct span strip_noise(struct span local, bool has_comments, struct buf *out)
 {
-	struct span local = { address->local, address->local_len }, domain;
+	unsigned comments = 0;
+	struct span rest;
+	const char *colon;
+	size_t i;
+
+	for (i = 0; i < local.len; i++) {
+		char c = local.ptr[i];
+
+		if (has_comments && c == '(') {
+			comments++;
+		} else if (has_comments && c == ')' && comments > 0) {
+			comments--;
+		} else if (comments == 0 && strchr(" \t\\\"", c) == NULL) {
+			buf_add_char(out, c);
+		}
+	}
+	rest = buf_span(out);
+	while (rest.len > 0 && rest.ptr[0] == '@' &&
+	    (colon = memchr(rest.ptr, ':', rest.len)) != NULL) {
+		rest.len -= (size_t)(colon + 1 - rest.ptr);
+		rest.ptr = colon + 1;
+	}
+	return rest;
+}
+
+static enum status route_leads_to_us(const struct view *view, struct span local)
+{
 	char name[ADDRESS_DOMAIN_MAX + 1];
+	struct span domain;
 	struct domain ours;
 	struct record_id id;
 	enum status status = CX_NOTFOUND;
@@ -162,6 +188,45 @@ static enum status leads_to_us(const struct view *view, const struct address *ad
 		if (domain_canonical(domain, name) == CX_OK) {
 			status = find_domain(view, span_of(name), &ours, &id);
 		}
+	}
+	return status;
+}
+
+static bool has_route(const struct address *address)
+{
+	size_t i;
+
+	for (i = 0; i < address->local_len; i++) {
+		if (strchr("%!@", address->local[i]) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Whether an address that is not ours leads to one that is, by "user%domain@..." or the like.
+ * Where its domain is the MTA's own, the MTA would follow it and deliver behind the back of
+ * this decision. An address literal may always be its own, and nobody needs a route there.
+ */
+static enum status leads_to_us(const struct view *view, const struct address *address)
+{
+	struct span local = { address->local, address->local_len };
+	char memory[ADDRESS_VALUE_MAX + 1];
+	struct buf text;
+	enum status status;
+
+	if (!has_route(address)) {
+		return CX_NOTFOUND;
+	}
+	if (address_is_literal(address)) {
+		return CX_OK;
+	}
+	buf_init_fixed(&text, memory, sizeof(memory));
+	status = route_leads_to_us(view, strip_noise(local, false, &text));
+	if (status == CX_NOTFOUND) {
+		buf_clear(&text);
+		status = route_leads_to_us(view, strip_noise(local, true, &text));
 	}
 	return status;
 }

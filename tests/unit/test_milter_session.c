@@ -53,6 +53,7 @@ static const struct {
 	{ "parked", VERDICT_PARKED, RULE_PARKED },
 	{ "toomany", VERDICT_TOO_MANY, RULE_LIMIT },
 	{ "down", VERDICT_UNAVAILABLE, RULE_REPLICA },
+	{ "route", VERDICT_INVALID, RULE_ROUTE },
 };
 
 static void deliver(struct resolution *out, struct delivery *delivery, struct key *key,
@@ -631,6 +632,10 @@ START_TEST(refuses_nothing_in_a_local_submission)
 	mail_locally();
 	assert_answer(rcpt("broken@acme.example"), "continue", "broken");
 	assert_answer(session_end(fixture.session, &plan), "451 4.3.5", "broken at the end");
+	/* The MTA would follow it, past the decision about where it leads. */
+	mail_locally();
+	assert_answer(rcpt("route@acme.example"), "continue", "route");
+	assert_answer(session_end(fixture.session, &plan), "451 4.1.3", "route at the end");
 	/* And the next message is none of it. */
 	mail_locally();
 	assert_answer(rcpt("plain@acme.example"), "continue", "plain");
