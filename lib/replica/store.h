@@ -144,6 +144,21 @@ enum status snapshot_record(struct snapshot *, const struct record_id *,
 typedef bool snapshot_visit(void *context, const struct record_id *, const struct record *);
 enum status snapshot_each(struct snapshot *, snapshot_visit *, void *context);
 
+/*
+ * Every key of an index in the order of its bytes, with the number of entries under it
+ * (claims by target and those of forgotten directories too: ask for the owners to
+ * know). Other look-ups may be made meanwhile. Callback returns false to stop.
+ */
+enum snapshot_keys {
+	KEYS_ADDRESS,
+	KEYS_LOGIN,
+	KEYS_DOMAIN,
+	KEYS_CONNECTOR,
+};
+typedef bool snapshot_key_visit(void *context, struct span key, size_t entries);
+enum status snapshot_each_key(struct snapshot *, enum snapshot_keys,
+    snapshot_key_visit *, void *context);
+
 /* A value that syncd keeps beside the data ("src/3/cookie"). */
 enum status snapshot_meta(struct snapshot *, const char *key, struct span *out);
 

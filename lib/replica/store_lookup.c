@@ -387,6 +387,37 @@ enum status snapshot_each(struct snapshot *snapshot, snapshot_visit *visit,
 	return rc == MDB_NOTFOUND ? CX_OK : reader_status(lmdb_status(rc, NULL, ""));
 }
 
+/* With a cursor of its own, so that the callback may look up in the same index. */
+enum status snapshot_each_key(struct snapshot *snapshot, enum snapshot_keys keys,
+    snapshot_key_visit *visit, void *context)
+{
+	static const enum index_kind kinds[] = {
+		[KEYS_ADDRESS] = INDEX_ADDR,
+		[KEYS_LOGIN] = INDEX_LOGIN,
+		[KEYS_DOMAIN] = INDEX_DOMAIN,
+		[KEYS_CONNECTOR] = INDEX_CONNECTOR,
+	};
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	size_t count;
+	int rc = mdb_cursor_open(snapshot->txn, snapshot->env->dbi[kinds[keys]], &cursor);
+
+	if (rc != MDB_SUCCESS) {
+		return reader_status(lmdb_status(rc, NULL, ""));
+	}
+	for (rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == MDB_SUCCESS;
+	     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT_NODUP)) {
+		rc = mdb_cursor_count(cursor, &count);
+		if (rc != MDB_SUCCESS || !visit(context, span_of_val(key), count)) {
+			break;
+		}
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_SUCCESS || rc == MDB_NOTFOUND
+		   ? CX_OK
+		   : reader_status(lmdb_status(rc, NULL, ""));
+}
+
 enum status snapshot_meta(struct snapshot *snapshot, const char *name, struct span *out)
 {
 	MDB_val key = val_of(span_of(name));

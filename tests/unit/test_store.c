@@ -616,6 +616,59 @@ START_TEST(a_snapshot_is_not_moved_by_later_commits)
 }
 END_TEST
 
+static struct snapshot *note_snapshot;
+
+static bool note_key(void *context, struct span key, size_t entries)
+{
+	struct address_owner owner;
+	struct key copy = { .len = key.len };
+	size_t count;
+
+	memcpy(copy.bytes, key.ptr, key.len);
+	buf_printf(context, "%.*s=%zu", SPAN_ARGS(key), entries);
+	/* Looking up in the same index does not lose the place. */
+	if (snapshot_address_owners(note_snapshot, &copy, &owner, 1, &count) == CX_OK) {
+		buf_printf(context, "/%zu", count);
+	}
+	buf_add_char(context, ' ');
+	return !span_starts_with_case(key, SPAN("smtp:z"));
+}
+
+START_TEST(keys_come_in_order_with_the_number_of_their_entries)
+{
+	char text[256];
+	struct buf seen;
+
+	fixture_begin();
+	fixture_put_mailbox(1, 1, "m@acme.example");
+	fixture_put_mailbox(1, 2, "z@acme.example");
+	fixture_put_mailbox(2, 3, "m@acme.example");
+	fixture_put_mailbox(2, 4, "a@acme.example");
+	fixture_put_mailbox(2, 5, "zz@acme.example");
+	fixture_put(1, 6,
+	    make_record(&fx.buf, RECORD_RECIPIENT, 0, TAG_MAIL, "own@acme.example",
+		TAG_TARGET, "m@acme.example", TAG_LOGIN, "joe", 0));
+	fixture_commit();
+	note_snapshot = fixture_snapshot();
+	buf_init_fixed(&seen, text, sizeof(text));
+	unit_assert_status(snapshot_each_key(note_snapshot, KEYS_ADDRESS, note_key, &seen),
+	    CX_OK, "addresses");
+	unit_assert_span(buf_span(&seen),
+	    "smtp:a@acme.example=1/1 smtp:m@acme.example=3/3 smtp:own@acme.example=1/1 "
+	    "smtp:z@acme.example=1/1 ",
+	    "addresses, until told to stop");
+	buf_clear(&seen);
+	unit_assert_status(snapshot_each_key(note_snapshot, KEYS_LOGIN, note_key, &seen),
+	    CX_OK, "logins");
+	unit_assert_span(buf_span(&seen), "joe=1 ", "logins");
+	buf_clear(&seen);
+	unit_assert_status(snapshot_each_key(note_snapshot, KEYS_DOMAIN, note_key, &seen),
+	    CX_OK, "domains");
+	unit_assert_span(buf_span(&seen), "", "domains");
+	snapshot_end(note_snapshot);
+}
+END_TEST
+
 /* Writes past the store what a failing disk might. */
 static void damage(unsigned db, struct span key_text, struct span bytes)
 {
@@ -727,6 +780,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, a_second_writer_is_refused);
 	tcase_add_test(tcase, what_was_written_is_there_after_a_restart);
 	tcase_add_test(tcase, a_snapshot_is_not_moved_by_later_commits);
+	tcase_add_test(tcase, keys_come_in_order_with_the_number_of_their_entries);
 	tcase_add_test(tcase, a_damaged_record_is_told_from_a_missing_one);
 	tcase_add_test(tcase, a_damaged_index_is_told_from_an_empty_one);
 	tcase_add_test(tcase, a_damaged_head_gives_no_snapshot);
