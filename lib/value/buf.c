@@ -98,7 +98,10 @@ void buf_add_text(struct buf *buf, const char *text)
 
 void buf_add_char(struct buf *buf, char c)
 {
-	buf_add(buf, &c, 1);
+	if (reserve(buf, 1)) {
+		buf->data[buf->len++] = c;
+		buf->data[buf->len] = '\0';
+	}
 }
 
 void buf_printf(struct buf *buf, const char *fmt, ...)

@@ -7,42 +7,42 @@
 #include <string.h>
 
 #include "value/address_key.h"
+#include "value/dn_plain.h"
 #include "value/utf8.h"
 
-#define DN_MAX_LEN 8192
-
-/* Types by the name under which they are compared. RFC 4519, 4524 and 2798. */
+/* In lower case. */
 static const struct {
-	const char *name, *canonical;
+	struct span name;
+	const char *canonical;
 } type_names[] = {
-	{ "2.5.4.3", "cn" },
-	{ "commonname", "cn" },
-	{ "2.5.4.4", "sn" },
-	{ "surname", "sn" },
-	{ "2.5.4.5", "serialnumber" },
-	{ "2.5.4.6", "c" },
-	{ "countryname", "c" },
-	{ "2.5.4.7", "l" },
-	{ "localityname", "l" },
-	{ "2.5.4.8", "st" },
-	{ "stateorprovincename", "st" },
-	{ "2.5.4.9", "street" },
-	{ "streetaddress", "street" },
-	{ "2.5.4.10", "o" },
-	{ "organizationname", "o" },
-	{ "2.5.4.11", "ou" },
-	{ "organizationalunitname", "ou" },
-	{ "2.5.4.12", "title" },
-	{ "2.5.4.42", "givenname" },
-	{ "gn", "givenname" },
-	{ "2.5.4.46", "dnqualifier" },
-	{ "0.9.2342.19200300.100.1.1", "uid" },
-	{ "userid", "uid" },
-	{ "0.9.2342.19200300.100.1.3", "mail" },
-	{ "rfc822mailbox", "mail" },
-	{ "0.9.2342.19200300.100.1.25", "dc" },
-	{ "domaincomponent", "dc" },
-	{ "0.9.2342.19200300.100.1.37", "associateddomain" },
+	{ { "2.5.4.3", sizeof("2.5.4.3") - 1 }, "cn" },
+	{ { "commonname", sizeof("commonname") - 1 }, "cn" },
+	{ { "2.5.4.4", sizeof("2.5.4.4") - 1 }, "sn" },
+	{ { "surname", sizeof("surname") - 1 }, "sn" },
+	{ { "2.5.4.5", sizeof("2.5.4.5") - 1 }, "serialnumber" },
+	{ { "2.5.4.6", sizeof("2.5.4.6") - 1 }, "c" },
+	{ { "countryname", sizeof("countryname") - 1 }, "c" },
+	{ { "2.5.4.7", sizeof("2.5.4.7") - 1 }, "l" },
+	{ { "localityname", sizeof("localityname") - 1 }, "l" },
+	{ { "2.5.4.8", sizeof("2.5.4.8") - 1 }, "st" },
+	{ { "stateorprovincename", sizeof("stateorprovincename") - 1 }, "st" },
+	{ { "2.5.4.9", sizeof("2.5.4.9") - 1 }, "street" },
+	{ { "streetaddress", sizeof("streetaddress") - 1 }, "street" },
+	{ { "2.5.4.10", sizeof("2.5.4.10") - 1 }, "o" },
+	{ { "organizationname", sizeof("organizationname") - 1 }, "o" },
+	{ { "2.5.4.11", sizeof("2.5.4.11") - 1 }, "ou" },
+	{ { "organizationalunitname", sizeof("organizationalunitname") - 1 }, "ou" },
+	{ { "2.5.4.12", sizeof("2.5.4.12") - 1 }, "title" },
+	{ { "2.5.4.42", sizeof("2.5.4.42") - 1 }, "givenname" },
+	{ { "gn", sizeof("gn") - 1 }, "givenname" },
+	{ { "2.5.4.46", sizeof("2.5.4.46") - 1 }, "dnqualifier" },
+	{ { "0.9.2342.19200300.100.1.1", sizeof("0.9.2342.19200300.100.1.1") - 1 }, "uid" },
+	{ { "userid", sizeof("userid") - 1 }, "uid" },
+	{ { "0.9.2342.19200300.100.1.3", sizeof("0.9.2342.19200300.100.1.3") - 1 }, "mail" },
+	{ { "rfc822mailbox", sizeof("rfc822mailbox") - 1 }, "mail" },
+	{ { "0.9.2342.19200300.100.1.25", sizeof("0.9.2342.19200300.100.1.25") - 1 }, "dc" },
+	{ { "domaincomponent", sizeof("domaincomponent") - 1 }, "dc" },
+	{ { "0.9.2342.19200300.100.1.37", sizeof("0.9.2342.19200300.100.1.37") - 1 }, "associateddomain" },
 };
 
 /* The parsed name; *out is to be freed by ldap_dnfree(). */
@@ -52,7 +52,7 @@ static enum status parse(struct span text, LDAPDN *out)
 	char *copy;
 	int result;
 
-	if (text.len > DN_MAX_LEN) {
+	if (text.len > DN_LEN_MAX) {
 		return CX_ETOOLONG;
 	}
 	if (text.len == 0 || memchr(text.ptr, '\0', text.len) != NULL) {
@@ -79,22 +79,30 @@ static enum status parse(struct span text, LDAPDN *out)
 	return CX_EINVAL;
 }
 
-static void add_type(struct buf *out, struct berval type)
+const char *dn_type_canonical(struct span type)
 {
-	struct span name = { type.bv_val, type.bv_len };
-	size_t start = out->len;
-
 	for (size_t i = 0; i < sizeof(type_names) / sizeof(type_names[0]); i++) {
-		if (span_equal_case(name, span_of(type_names[i].name))) {
-			buf_add_text(out, type_names[i].canonical);
-			return;
+		if (span_equal(type, type_names[i].name)) {
+			return type_names[i].canonical;
 		}
 	}
-	buf_add_span(out, name);
-	for (size_t i = start; i < out->len; i++) {
+	return NULL;
+}
+
+static void add_type(struct buf *out, struct berval type)
+{
+	const char *canonical;
+
+	buf_add(out, type.bv_val, type.bv_len);
+	for (size_t i = 0; i < out->len; i++) {
 		char c = out->data[i];
 
 		out->data[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+	canonical = dn_type_canonical(buf_span(out));
+	if (canonical) {
+		buf_clear(out);
+		buf_add_text(out, canonical);
 	}
 }
 
@@ -205,7 +213,7 @@ static enum status add_rdn(struct buf *out, LDAPRDN rdn)
 	return status;
 }
 
-enum status dn_key(struct span dn, struct key *out)
+enum status dn_parsed_key(struct span dn, struct key *out)
 {
 	LDAPDN parsed;
 	struct buf text;
@@ -234,7 +242,12 @@ enum status dn_key(struct span dn, struct key *out)
 	return status;
 }
 
-enum status dn_rdn_value(struct span dn, struct buf *out)
+enum status dn_key(struct span dn, struct key *out)
+{
+	return dn_plain_key(dn, out) ? CX_OK : dn_parsed_key(dn, out);
+}
+
+enum status dn_parsed_rdn_value(struct span dn, struct buf *out)
 {
 	LDAPDN parsed;
 	enum status status = parse(dn, &parsed);
@@ -245,4 +258,15 @@ enum status dn_rdn_value(struct span dn, struct buf *out)
 	buf_add(out, parsed[0][0]->la_value.bv_val, parsed[0][0]->la_value.bv_len);
 	ldap_dnfree(parsed);
 	return CX_OK;
+}
+
+enum status dn_rdn_value(struct span dn, struct buf *out)
+{
+	struct span value;
+
+	if (dn_plain_rdn_value(dn, &value)) {
+		buf_add_span(out, value);
+		return CX_OK;
+	}
+	return dn_parsed_rdn_value(dn, out);
 }

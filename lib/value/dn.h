@@ -5,7 +5,8 @@
 
 /*
  * Distinguished names (RFC 4514), for references between entries. The parsing
- * is libldap's. Allocates; any thread. ldap-sync.md section 3 has the facts.
+ * is libldap's, but for plain names (dn_plain.h), which come out the same without it.
+ * Others allocate; any thread. ldap-sync.md section 3 has the facts.
  */
 
 /*

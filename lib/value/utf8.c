@@ -10,12 +10,13 @@
 
 bool span_is_ascii(struct span text)
 {
+	unsigned char all = 0;
+
+	/* No early end: most text is ASCII, and this is done many bytes at a time. */
 	for (size_t i = 0; i < text.len; i++) {
-		if ((unsigned char)text.ptr[i] >= 0x80) {
-			return false;
-		}
+		all |= (unsigned char)text.ptr[i];
 	}
-	return true;
+	return all < 0x80;
 }
 
 bool utf8_is_valid(struct span text)
@@ -25,10 +26,13 @@ bool utf8_is_valid(struct span text)
 
 static void add_ascii_lower(struct buf *out, struct span text)
 {
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
+	size_t start = out->len;
 
-		buf_add_char(out, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+	buf_add_span(out, text);
+	for (size_t i = start; i < out->len; i++) {
+		char c = out->data[i];
+
+		out->data[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 	}
 }
 

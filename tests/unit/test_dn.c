@@ -1,9 +1,11 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "unit.h"
 #include "value/dn.h"
+#include "value/dn_plain.h"
 
 #define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
 
@@ -133,6 +135,114 @@ START_TEST(long_names_have_hashed_keys_and_too_long_ones_none)
 }
 END_TEST
 
+/* The short way and libldap's agree wherever the short way is taken. */
+static bool compare_ways(struct span dn)
+{
+	struct key plain, parsed;
+	struct span value;
+	struct buf parsed_value;
+	bool is_plain = dn_plain_key(dn, &plain);
+
+	if (is_plain) {
+		ck_assert_msg(dn_parsed_key(dn, &parsed) == CX_OK &&
+				  key_equal(&plain, &parsed) &&
+				  plain.bytes[plain.len] == '\0',
+		    "%.*s", SPAN_ARGS(dn));
+	}
+	if (dn_plain_rdn_value(dn, &value)) {
+		buf_init(&parsed_value);
+		ck_assert_msg(dn_parsed_rdn_value(dn, &parsed_value) == CX_OK &&
+				  span_equal(value, buf_span(&parsed_value)),
+		    "%.*s", SPAN_ARGS(dn));
+		buf_release(&parsed_value);
+	}
+	return is_plain;
+}
+
+/* Every byte in every place of a name. */
+START_TEST(the_short_way_agrees_byte_by_byte)
+{
+	static const char pattern[] = "c1=ab,ou=cd";
+	size_t plain = 0;
+
+	for (size_t at = 0; at < sizeof(pattern) - 1; at++) {
+		for (int c = 0; c < 256; c++) {
+			char *text = unit_copy(pattern, sizeof(pattern) - 1);
+
+			text[at] = (char)c;
+			plain += compare_ways(
+			    (struct span){ text, sizeof(pattern) - 1 });
+			free(text);
+		}
+	}
+	ck_assert_uint_gt(plain, 300);
+}
+END_TEST
+
+/* Made of pieces that matter, in any order. */
+START_TEST(the_short_way_agrees_with_libldap)
+{
+	static const char *const pieces[] = { "cn", "UID", "ou", "dc", "commonName",
+		"userid", "gn", "GN", "x-Odd", "c1", "1.2.3", "oid.1", "=", "=", "=", ",",
+		",", ",", ";", "+", " ", " ", "  ", "Adam", "barr", "B", "9", "a.b_c@d",
+		"#04", "\\", "\\2C", "\"", "<", "/", "(x)", "*", "\xc3\x9c", "\t", ":",
+		"'", "$", "{", "?", "-", "cn=a", ",ou=People", ",dc=acme,dc=example" };
+	uint32_t random = 1;
+	size_t plain = 0;
+	struct buf text;
+
+	buf_init(&text);
+	for (int round = 0; round < 200000; round++) {
+		buf_clear(&text);
+		for (unsigned i = 0, count = 1 + round % 9; i < count; i++) {
+			random = random * 1664525u + 1013904223u;
+			buf_add_text(&text, pieces[(random >> 8) % ROWS(pieces)]);
+		}
+		plain += compare_ways(buf_span(&text));
+	}
+	ck_assert_uint_gt(plain, 2000);
+	buf_release(&text);
+}
+END_TEST
+
+/* What most entries are called must not need the long way. */
+START_TEST(everyday_names_are_plain)
+{
+	static const char *const dns[] = { "uid=adam,ou=People,dc=acme,dc=example",
+		"cn=Adam Barr,cn=Users,dc=corp,dc=acme,dc=example",
+		"cn=O'Neil (Sales),ou=R&D,o=Acme", "userid=adam@acme.example,c=DE" };
+	struct key key;
+
+	for (int i = 0; i < ROWS(dns); i++) {
+		ck_assert_msg(dn_plain_key(span_of(dns[i]), &key), "%s", dns[i]);
+		ck_assert(compare_ways(unit_text(dns[i])));
+	}
+}
+END_TEST
+
+START_TEST(the_short_way_keeps_the_limits)
+{
+	struct buf dn;
+	struct key key;
+	struct span value;
+
+	buf_init(&dn);
+	for (size_t len = 470; len < 490; len++) {
+		buf_clear(&dn);
+		buf_printf(&dn, "userid=%s", unit_repeat('A', len));
+		bool is_plain = compare_ways(buf_span(&dn));
+
+		ck_assert_int_eq(is_plain, 3 + 4 + len <= ADDRESS_KEY_TEXT_MAX);
+	}
+	buf_clear(&dn);
+	buf_printf(&dn, "cn=%s", unit_repeat('a', DN_LEN_MAX));
+	ck_assert(!dn_plain_rdn_value(buf_span(&dn), &value));
+	ck_assert(!dn_plain_key((struct span){ NULL, 0 }, &key));
+	ck_assert(!dn_plain_rdn_value((struct span){ NULL, 0 }, &value));
+	buf_release(&dn);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("dn");
@@ -143,6 +253,10 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, finds_the_value_of_the_first_rdn, 0, ROWS(rdns));
 	tcase_add_test(tcase, refuses_what_is_no_text);
 	tcase_add_test(tcase, long_names_have_hashed_keys_and_too_long_ones_none);
+	tcase_add_test(tcase, the_short_way_agrees_byte_by_byte);
+	tcase_add_test(tcase, the_short_way_agrees_with_libldap);
+	tcase_add_test(tcase, everyday_names_are_plain);
+	tcase_add_test(tcase, the_short_way_keeps_the_limits);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
