@@ -274,6 +274,22 @@ bool cookie_covers(struct span ours, struct span text)
 	       csns_cover(&csns, &csn);
 }
 
+bool cookie_newest(struct span ours, struct span *out)
+{
+	struct csns csns;
+
+	if (cookie_parse(ours, &csns) != COOKIE_CSN || csns.count == 0) {
+		return false;
+	}
+	*out = csns.list[0].text;
+	for (size_t i = 1; i < csns.count; i++) {
+		if (span_compare(csns.list[i].text, *out) > 0) {
+			*out = csns.list[i].text;
+		}
+	}
+	return true;
+}
+
 bool cookie_covers_all(struct span ours, struct span theirs)
 {
 	struct csns mine, others;

@@ -48,6 +48,8 @@ bool cookie_for_request(struct span stored, struct buf *out);
 bool cookie_add_csn(struct buf *cookie, struct span csn);
 /* Ours has a CSN of the same server that is as new. False too where `csn` is none. */
 bool cookie_covers(struct span ours, struct span csn);
+/* The newest CSN in ours, of any server; borrowed. False: ours is not in OpenLDAP's form. */
+bool cookie_newest(struct span ours, struct span *out);
 /* For every server that `theirs` names, ours has a CSN that is as new. */
 bool cookie_covers_all(struct span ours, struct span theirs);
 

@@ -156,6 +156,8 @@ static void dispatch(struct ldap_source *ls, LDAPMessage *message)
 		lsrc_poll_message(ls, message);
 	} else if (msgid == ls->probe_msgid) {
 		lsrc_probe_message(ls, message);
+	} else if (msgid == ls->newer_msgid) {
+		lsrc_newer_message(ls, message);
 	} else if (msgid == ls->reread_msgid) {
 		lsrc_reread_message(ls, message);
 	} else if (msgid == ls->root_msgid) {

@@ -38,7 +38,7 @@ void lsrc_probe_begin(struct ldap_source *ls)
 
 void lsrc_probe_end(struct ldap_source *ls)
 {
-	ls->root_msgid = ls->probe_msgid = -1;
+	ls->root_msgid = ls->probe_msgid = ls->newer_msgid = -1;
 	free(ls->suffix);
 	ls->suffix = NULL;
 }

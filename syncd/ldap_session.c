@@ -219,6 +219,9 @@ static void settle_in(struct ldap_source *ls, bool is_new)
 	if (is_new) {
 		ls->connected_ms = lsrc_now_ms();
 		lsrc_probe_begin(ls);
+		if (ls->ld != NULL && ls->session->has_sent_cookie) {
+			lsrc_newer_begin(ls);
+		}
 	}
 	if (ls->ld != NULL && ls->wants_refresh) {
 		ls->wants_refresh = false;

@@ -18,6 +18,7 @@
  *   ldap_connection.c  connecting, failover, backoff; reading messages
  *   ldap_session.c     sync searches: begin, deliver, errors; hand-over to a full refresh
  *   ldap_probe.c       contextCSN as proof of contact and of being up to date
+ *   ldap_newer.c       entries that a server which was killed forgot to tell of
  *   ldap_reread.c      entries whose references slapd may have repaired
  *   ldap_polling.c     full passes at intervals, for servers that cannot persist
  *
@@ -67,7 +68,7 @@ struct ldap_source {
 	int64_t forced_ms; /* when a refresh was last forced; 0 never */
 
 	char *suffix; /* of the naming context that holds our base; NULL: not known */
-	int root_msgid, probe_msgid;
+	int root_msgid, probe_msgid, newer_msgid;
 	bool is_probe_late;
 	struct buf probe_csns, ahead_csns;
 
@@ -129,6 +130,9 @@ void lsrc_probe_end(struct ldap_source *);
 void lsrc_on_probe_timer(struct ldap_source *);
 void lsrc_root_message(struct ldap_source *, LDAPMessage *);
 void lsrc_probe_message(struct ldap_source *, LDAPMessage *);
+
+void lsrc_newer_begin(struct ldap_source *);
+void lsrc_newer_message(struct ldap_source *, LDAPMessage *);
 
 enum status lsrc_reread_add(struct ldap_source *, const struct uuid_set *);
 void lsrc_reread_end(struct ldap_source *);

@@ -211,7 +211,7 @@ static bool backend_fill(struct ldap_source *ls, struct source *source)
 {
 	ls->source = source;
 	ls->scope = scope_of(source->conf->scope);
-	ls->root_msgid = ls->probe_msgid = ls->reread_msgid = -1;
+	ls->root_msgid = ls->probe_msgid = ls->newer_msgid = ls->reread_msgid = -1;
 	uuid_set_init(&ls->refused);
 	uuid_set_init(&ls->touched);
 	uuid_set_init(&ls->reread);

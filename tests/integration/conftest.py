@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 
+from support.faults import FastFollower, make_server, section  # noqa: E402
 from support.site import Site, judge_milters  # noqa: E402
 from support.slapd import Slapd  # noqa: E402
 
@@ -26,6 +27,28 @@ def folder():
 def slapd(request, folder):
     server = Slapd(f"{folder}/slapd", request.param)
     yield server
+    server.close()
+
+
+@pytest.fixture
+def directory(folder):
+    """A slapd with a domain, adam and eve; directory.follow(...) -> a loaded FastFollower."""
+    server = make_server(folder)
+    made = []
+
+    def follow(*servers, has="adam@acme.example", name="follower", **options):
+        follower = FastFollower(folder, section(folder, *(servers or [server]), name=name, **options),
+                                name)
+        made.append(follower)
+        follower.start()
+        if has:
+            follower.wait_has(has)
+        return follower
+
+    server.follow = follow
+    yield server
+    for follower in made:
+        follower.close()
     server.close()
 
 

@@ -77,23 +77,6 @@ def test_notices_a_server_that_hangs(server, follow):
     syncd.wait_has("cain@acme.example")
 
 
-def test_a_server_that_forgot_what_was_last(folder, server, follow):
-    """Killed before a checkpoint, slapd is older than what it has sent (T10)."""
-    server.stop()
-    edit_conf(server, (r"(?m)^syncprov-checkpoint.*$", ""))
-    server.start()
-    syncd = follow()
-    server.add(mailbox("cain"))
-    syncd.wait_has("cain@acme.example")
-    server.kill()
-    server.start()
-    syncd.wait_log("the server is behind what we have seen")
-    syncd.wait_log("the server lost changes that we have seen; everything is read again")
-    server.delete(f"uid=eve,{PEOPLE}")
-    syncd.wait_has_not("eve@acme.example")
-    syncd.assert_like_new(folder)
-
-
 def test_a_full_refresh_comes_at_its_interval_and_finds_changed_rights(folder, server, follow):
     """slapd says nothing when access rules hide an entry (T8)."""
     syncd = follow(extra='full_interval = "1s"')

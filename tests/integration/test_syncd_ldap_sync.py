@@ -6,7 +6,6 @@ import pytest
 
 from support.follower import DOMAIN, PEOPLE, Follower, Proxy, mailbox
 from support.slapd import Slapd
-from support.wait import run, wait_for
 
 # What the SPEC gives a change until the next RCPT follows it.
 ONE_SECOND = 1
@@ -181,25 +180,6 @@ def test_after_kill_9_it_goes_on_from_the_stored_cookie(folder, server, follow):
     syncd.wait_has("seth@acme.example")
     syncd.wait_has_not("cain@acme.example")
     assert syncd.daemon.log_lines("incremental refresh finished")
-    syncd.assert_like_new(folder)
-
-
-def test_a_provider_that_was_emptied_and_reloaded(folder, server, follow):
-    """New UUIDs, same names and addresses: none is ever missing, none is there twice."""
-    syncd = follow()
-    server.stop()
-    text = run(["/usr/sbin/slapcat", *server.config]).stdout
-    text = re.sub(r"(?m)^(entryUUID|entryCSN|contextCSN|createTimestamp|modifyTimestamp):.*\n", "",
-                  text)
-    run(["rm", "-rf", f"{server.folder}/db"])
-    run(["mkdir", f"{server.folder}/db"])
-    run(["/usr/sbin/slapadd", "-w", *server.config], stdin=text)
-    server.start()
-    before = syncd.dump()
-    syncd.wait_log(r"(full|incremental) refresh finished", 2)
-    wait_for(lambda: syncd.dump() == before, lambda: f"{syncd.dump()}\n{syncd.log()}")
-    server.delete(f"uid=eve,{PEOPLE}")
-    syncd.wait_has_not("eve@acme.example")
     syncd.assert_like_new(folder)
 
 

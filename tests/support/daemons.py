@@ -11,7 +11,8 @@ from .wait import Child, PATIENCE, Timeout, run, wait_for
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("COEXIST_BUILD", os.path.join(TOP, "build"))
 FOLDERS = {"coexist-syncd": "syncd", "coexist-milter": "milter", "coexist-policyd": "policyd",
-           "coexistctl": "ctl", "coexist-syncd-fast": "tests/support"}
+           "coexistctl": "ctl", "coexist-syncd-fast": "tests/support",
+           "coexist-cookie": "tests/support"}
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 

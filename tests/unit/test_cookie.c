@@ -167,6 +167,19 @@ START_TEST(collects_context_csns_and_compares_them)
 }
 END_TEST
 
+START_TEST(knows_the_newest_of_all_servers)
+{
+	struct span newest;
+
+	ck_assert(cookie_newest(SPAN("rid=000,csn=" T1 "001" M ";" T3 "002" M ";" T2 "003" M),
+	    &newest));
+	ck_assert(span_equal(newest, SPAN(T3 "002" M)));
+	ck_assert(!cookie_newest(SPAN("a#1"), &newest));
+	ck_assert(!cookie_newest(SPAN(""), &newest));
+	ck_assert(!cookie_newest(SPAN("rid=000,sid=001"), &newest));
+}
+END_TEST
+
 START_TEST(takes_as_many_servers_as_the_limit_and_not_one_more)
 {
 	struct buf text;
@@ -197,6 +210,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tc, covers_what_is_not_newer_from_the_same_server, 0,
 	    sizeof(covers) / sizeof(covers[0]));
 	tcase_add_test(tc, collects_context_csns_and_compares_them);
+	tcase_add_test(tc, knows_the_newest_of_all_servers);
 	tcase_add_test(tc, takes_as_many_servers_as_the_limit_and_not_one_more);
 	suite_add_tcase(suite, tc);
 	return suite;
