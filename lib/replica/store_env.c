@@ -36,7 +36,9 @@ enum status lmdb_status(int rc, struct errbuf *err, const char *what)
 		return CX_OK;
 	}
 	if (err) {
-		errbuf_set(err, "%s: %s", what, mdb_strerror(rc));
+		/* What LMDB makes of a write that was cut short. */
+		errbuf_set(err, "%s: %s%s", what, mdb_strerror(rc),
+		    rc == EIO ? " (disk full?)" : "");
 	}
 	switch (rc) {
 	case MDB_NOTFOUND:

@@ -299,18 +299,37 @@ void store_writer_close(struct store_writer *writer)
 	free(writer);
 }
 
-enum status store_writer_build(struct store_writer *writer, struct errbuf *err)
+/* A name and two empty files for a build; what there was of one is gone. */
+static enum status make_build_files(struct store_writer *writer, int *fd,
+    struct errbuf *err)
 {
-	int fd;
-
 	store_abort(writer);
 	store_writer_discard(writer);
 	enum status status = new_name(writer, writer->build_name, err);
 
+	return status == CX_OK ? make_pair(writer, writer->build_name, fd, err) : status;
+}
+
+static enum status open_build(struct store_writer *writer, enum env_mode mode,
+    struct errbuf *err)
+{
+	enum status status = acquire(writer, writer->build_name, mode, &writer->build, err);
+
 	if (status != CX_OK) {
-		return status;
+		writer->build = NULL;
+		remove_file(writer, writer->build_name);
+		return status == CX_NOTFOUND ? CX_EIO : status;
 	}
-	status = make_pair(writer, writer->build_name, &fd, err);
+	/* Nobody depends on it before it is published, and that writes it out. */
+	mdb_env_set_flags(writer->build->mdb, MDB_NOSYNC, 1);
+	return CX_OK;
+}
+
+enum status store_writer_build(struct store_writer *writer, struct errbuf *err)
+{
+	int fd;
+	enum status status = make_build_files(writer, &fd, err);
+
 	if (status != CX_OK) {
 		return status;
 	}
@@ -319,17 +338,29 @@ enum status store_writer_build(struct store_writer *writer, struct errbuf *err)
 	if (close(fd) < 0 && status == CX_OK) {
 		status = system_error(err, writer->build_name);
 	}
-	if (status == CX_OK) {
-		status =
-		    acquire(writer, writer->build_name, ENV_WRITE, &writer->build, err);
-	}
 	if (status != CX_OK) {
 		remove_file(writer, writer->build_name);
-		return status == CX_NOTFOUND ? CX_EIO : status;
+		return status;
 	}
-	/* Nobody depends on it before it is published, and that writes it out. */
-	mdb_env_set_flags(writer->build->mdb, MDB_NOSYNC, 1);
-	return CX_OK;
+	return open_build(writer, ENV_WRITE, err);
+}
+
+enum status writer_make_build(struct store_writer *writer, size_t map_size,
+    struct errbuf *err)
+{
+	int fd;
+	enum status status = make_build_files(writer, &fd, err);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	close(fd);
+	size_t usual = writer->map_size;
+
+	writer->map_size = map_size;
+	status = open_build(writer, ENV_CREATE, err);
+	writer->map_size = usual;
+	return status;
 }
 
 enum status store_writer_publish(struct store_writer *writer, struct errbuf *err)
@@ -364,6 +395,7 @@ void store_writer_discard(struct store_writer *writer)
 	if (writer->build) {
 		env_release(writer->build);
 		writer->build = NULL;
+		writer->is_build_changed = false;
 		remove_file(writer, writer->build_name);
 	}
 }

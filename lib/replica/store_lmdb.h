@@ -7,6 +7,7 @@
 
 #include "replica/index.h"
 #include "replica/store.h"
+#include "replica/store_load.h"
 #include "replica/store_write.h"
 
 /*
@@ -21,6 +22,8 @@
  *   store_file.c   the writer's files: making, publishing, removing
  *   store_write.c  the writer's transactions, records and their index entries
  *   store_meta.c   the writer's values beside the data, and the table of sources
+ *   store_load.c   loading a directory: its records, collected and sorted in runs
+ *   store_load_merge.c  and merged into a new file (load_run.c, load_sort.c: the runs)
  */
 
 /* Named databases: one for each index, in order of enum index_kind, and these. */
@@ -177,6 +180,7 @@ struct store_writer {
 	bool is_changed;     /* records or sources */
 	bool are_counts_changed;
 	bool was_full; /* the last transaction ran out of map */
+	bool is_build_changed; /* a load was put into the build; the next commit tells */
 	struct store_head head;
 	uint64_t counts[256][RECORD_CONTAINER + 1]; /* by source and kind */
 	struct index_set before, after;
@@ -185,6 +189,12 @@ struct store_writer {
 /* As store_writer_open(), with the size of a new map. */
 enum status store_writer_open_sized(const char *directory, size_t map_size,
     struct store_writer **out, bool *is_new, struct errbuf *);
+
+/*
+ * store_writer_build() with nothing in the new file but the table of databases. CX_ENOMEM,
+ * CX_EIO.
+ */
+enum status writer_make_build(struct store_writer *, size_t map_size, struct errbuf *);
 
 /* The file that the writer writes to. */
 static inline struct store_env *writer_env(const struct store_writer *writer)
@@ -205,5 +215,17 @@ enum status writer_put(struct store_writer *, unsigned db, struct span key,
     struct span);
 enum status writer_delete(struct store_writer *, unsigned db, struct span key);
 enum status writer_put_head(struct store_writer *);
+/* Counts the spaces of a shape, so that readers only ask for shapes in use. */
+enum status writer_count_shape(struct store_writer *, struct span shape, int change);
+
+/* --- store_load.c, store_load_merge.c --------------------------------------------- */
+
+struct load_run;
+/* As store_load_new(), with the number of records a run. */
+enum status store_load_new_sized(struct store_writer *, uint8_t source,
+    size_t run_records, struct store_load **out, struct errbuf *);
+/* Makes the build of sorted runs and of what other sources have. */
+enum status load_merge(struct store_writer *, uint8_t source, struct load_run **runs,
+    size_t run_count, struct errbuf *);
 
 #endif

@@ -159,7 +159,8 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 enum status store_commit(struct store_writer *writer, struct errbuf *err)
 {
 	assert(writer->txn);
-	if (writer->is_changed && writer->failure == CX_OK) {
+	if ((writer->is_changed || writer->is_build_changed) &&
+	    writer->failure == CX_OK) {
 		writer->head.generation++;
 		writer_put_head(writer);
 	}
@@ -178,6 +179,9 @@ enum status store_commit(struct store_writer *writer, struct errbuf *err)
 	int rc = mdb_txn_commit(writer->txn);
 
 	writer->txn = NULL;
+	if (rc == MDB_SUCCESS) {
+		writer->is_build_changed = false;
+	}
 	if (rc == MDB_MAP_FULL) {
 		writer->was_full = true;
 	}
@@ -200,8 +204,7 @@ static struct span id_span(const struct record_id *id, uint8_t bytes[INDEX_ID_SI
 	return (struct span){ (const char *)bytes, INDEX_ID_SIZE };
 }
 
-/* Counts the spaces of a shape, so that readers only ask for shapes in use. */
-static enum status count_shape(struct store_writer *writer, struct span shape,
+enum status writer_count_shape(struct store_writer *writer, struct span shape,
     int change)
 {
 	struct span stored;
@@ -234,7 +237,7 @@ static enum status entry_add(struct store_writer *writer, struct index_entry *en
 	if (rc != MDB_SUCCESS || entry->kind != INDEX_SPACE) {
 		return writer_db_failed(writer, rc);
 	}
-	return count_shape(writer, index_shape(&writer->after, entry), 1);
+	return writer_count_shape(writer, index_shape(&writer->after, entry), 1);
 }
 
 static enum status entry_remove(struct store_writer *writer, struct index_entry *entry)
@@ -249,7 +252,7 @@ static enum status entry_remove(struct store_writer *writer, struct index_entry 
 	if (rc != MDB_SUCCESS || entry->kind != INDEX_SPACE) {
 		return writer_db_failed(writer, rc);
 	}
-	return count_shape(writer, index_shape(&writer->before, entry), -1);
+	return writer_count_shape(writer, index_shape(&writer->before, entry), -1);
 }
 
 /* Removes what is only in `before` and adds what is only in `after`; both are sorted. */

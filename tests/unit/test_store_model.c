@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "replica/recipient.h"
-#include "replica/store_lmdb.h"
 #include "store_fixture.h"
+#include "store_random.h"
 
 /*
  * Random changes, against a model that is an array: after them every index must be what a
@@ -26,101 +26,6 @@ static struct {
 	char *bytes; /* NULL: absent */
 	size_t len;
 } model[RECORDS];
-
-static uint32_t random_state;
-
-static unsigned random_below(unsigned limit)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state % limit;
-}
-
-/* clang-format off */
-static const char *const addresses[] = {
-	"a@acme.example", "B@acme.example", "b@ACME.example", "\"a\"@acme.example",
-	"c@acme.example", "smtp:c@acme.example", "MS:ACME/PO/A", "ms:acme/po/a",
-	"X400:c=us;a=att;p=acme;s=a", "d@other.example", "d@other.example.", "not an address",
-	"", "@", "NOTES:a",
-};
-static const char *const names[] = { "siteb", "SiteB", "sitec", "", "x" };
-static const char *const dns[] = { "cn=a,dc=x", "CN=A, DC=X", "cn=b,dc=x", "no dn", "" };
-static const char *const dn_keys[] = { "dn:cn=a,dc=x", "dn:cn=b,dc=x", "dn:cn=c", "" };
-static const char *const logins[] = { "a", "b", "c", "" };
-static const char *const domains[] = { "acme.example", "*.acme.example", "x.example", "" };
-static const char *const spaces[] = {
-	"SMTP:*", "SMTP:*;5", "SMTP:pop.example.com", "SMTP:*@pop.example.com;1",
-	"SMTP:*.example.com", "MS:ACME/PO", "MS:ACME/PO/", "X400:c=us;a=att", "FAX:5*",
-	"SMTP:a@acme.example", "",
-};
-static const char *const nets[] = {
-	"192.0.2.0/24", "!192.0.2.0/24", "192.0.2.9", "!192.0.2.9", "2001:db8::/32",
-	"::/0", "nonsense", "",
-};
-static const char *const certificates[] = { "ab", "cd", "" };
-/* clang-format on */
-
-#define PUT_SOME(tag, set, most) \
- put_some((tag), (set), sizeof(set) / sizeof((set)[0]), (most))
-
-static void put_some(enum record_tag tag, const char *const *set, unsigned size,
-    unsigned most)
-{
-	for (unsigned n = random_below(most + 1); n > 0; n--) {
-		record_put(&fx.buf, tag, span_of(set[random_below(size)]));
-	}
-}
-
-static void make_recipient(void)
-{
-	PUT_SOME(TAG_DN, dns, 1);
-	record_put_flags(&fx.buf, random_below(64));
-	PUT_SOME(TAG_PRIMARY, addresses, 2);
-	PUT_SOME(TAG_MAIL, addresses, 2);
-	PUT_SOME(TAG_PROXY, addresses, 3);
-	PUT_SOME(TAG_TARGET, addresses, 1);
-	PUT_SOME(TAG_ALT_KEY, dn_keys, 2);
-	PUT_SOME(TAG_LOGIN, logins, 2);
-	PUT_SOME(TAG_MEMBER_KEY, dn_keys, 3);
-}
-
-static void make_connector(void)
-{
-	record_put_flags(&fx.buf, random_below(4) == 0 ? 1 : 0);
-	PUT_SOME(TAG_NAME, names, 1);
-	PUT_SOME(TAG_SPACE, spaces, 4);
-	PUT_SOME(TAG_PEER, nets, 3);
-	PUT_SOME(TAG_RELAY_CLIENT, nets, 3);
-	PUT_SOME(TAG_RELAY_CERTIFICATE, certificates, 2);
-}
-
-static struct span make_random_record(void)
-{
-	switch (random_below(8)) {
-	case 0:
-		record_begin(&fx.buf, RECORD_CONTAINER);
-		PUT_SOME(TAG_DN, dns, 1);
-		break;
-	case 1:
-		record_begin(&fx.buf, RECORD_DOMAIN);
-		PUT_SOME(TAG_DOMAIN, domains, 3);
-		record_put_byte(&fx.buf, TAG_DOMAIN_TYPE,
-		    (uint8_t)(1 + random_below(4)));
-		break;
-	case 2:
-	case 3:
-		record_begin(&fx.buf, RECORD_CONNECTOR);
-		make_connector();
-		break;
-	default:
-		record_begin(&fx.buf, RECORD_RECIPIENT);
-		make_recipient();
-		break;
-	}
-	ck_assert(!fx.buf.failed);
-	return buf_span(&fx.buf);
-}
 
 static void model_set(unsigned at, struct span record)
 {
@@ -145,39 +50,13 @@ static void change_one(bool is_kept)
 		}
 		return;
 	}
-	struct span record = make_random_record();
+	struct span record = random_record(&fx.buf);
 
 	unit_assert_status(store_put(fx.writer, &model[at].id, record, NULL), CX_OK,
 	    "put");
 	if (is_kept) {
 		model_set(at, record);
 	}
-}
-
-/* Everything in the databases but what only counts time, as one text. */
-static void dump(struct store_writer *writer, struct buf *out)
-{
-	for (unsigned db = 0; db < DB_COUNT; db++) {
-		MDB_cursor *cursor;
-		MDB_val key, value;
-
-		ck_assert_int_eq(mdb_cursor_open(writer->txn,
-				     writer_env(writer)->dbi[db], &cursor),
-		    0);
-		while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == MDB_SUCCESS) {
-			if (db == DB_META &&
-			    span_equal(span_of_val(key), SPAN(META_HEAD))) {
-				continue;
-			}
-			buf_printf(out, "%u ", db);
-			buf_add_escaped(out, span_of_val(key));
-			buf_add_text(out, " ");
-			buf_add_escaped(out, span_of_val(value));
-			buf_add_text(out, "\n");
-		}
-		mdb_cursor_close(cursor);
-	}
-	ck_assert(!out->failed);
 }
 
 /* A replica filled from nothing with the records of the model, in any order. */
@@ -203,24 +82,10 @@ static void dump_of_fresh(struct buf *out)
 	}
 	unit_assert_status(store_commit(writer, &fx.err), CX_OK, fx.err.text);
 	unit_assert_status(store_begin(writer, &fx.err), CX_OK, fx.err.text);
-	dump(writer, out);
+	random_dump(writer, out);
 	store_abort(writer);
 	store_writer_close(writer);
 	unit_rmdir(folder);
-}
-
-/* Names the first line that differs; the texts are too long for a message. */
-static void assert_equal_texts(const char *ours, const char *fresh)
-{
-	size_t at = 0, line = 0;
-
-	while (ours[at] && ours[at] == fresh[at]) {
-		if (ours[at++] == '\n') {
-			line = at;
-		}
-	}
-	ck_assert_msg(ours[at] == fresh[at], "\"%.200s\", not \"%.200s\"", ours + line,
-	    fresh + line);
 }
 
 static void assert_as_fresh(void)
@@ -230,10 +95,10 @@ static void assert_as_fresh(void)
 	buf_init(&ours);
 	buf_init(&fresh);
 	fixture_begin();
-	dump(fx.writer, &ours);
+	random_dump(fx.writer, &ours);
 	store_abort(fx.writer);
 	dump_of_fresh(&fresh);
-	assert_equal_texts(ours.data, fresh.data);
+	random_assert_equal(ours.data, fresh.data);
 	buf_release(&ours);
 	buf_release(&fresh);
 }
@@ -305,7 +170,7 @@ static void assert_owners_by_scan(const char *address)
 
 START_TEST(indexes_are_those_of_a_replica_filled_from_nothing)
 {
-	random_state = 2463534242U + (uint32_t)_i * 7919;
+	random_seed((unsigned)_i);
 	/* In the order in which owners are listed. */
 	for (unsigned at = 0; at < RECORDS; at++) {
 		model[at].id = make_id(1 + at / (RECORDS / 3), at);
@@ -339,8 +204,8 @@ START_TEST(indexes_are_those_of_a_replica_filled_from_nothing)
 			    CX_OK, fx.err.text);
 		}
 		assert_as_fresh();
-		for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
-			assert_owners_by_scan(addresses[i]);
+		for (size_t i = 0; i < RANDOM_ADDRESSES; i++) {
+			assert_owners_by_scan(random_addresses[i]);
 		}
 	}
 	for (unsigned at = 0; at < RECORDS; at++) {
