@@ -27,8 +27,12 @@ enum status apply_open(const char *directory, struct apply **out, bool *is_new,
 	for (size_t i = 0; i < 256; i++) {
 		buf_init(&apply->states[i].cookie);
 	}
-	enum status status =
-	    store_writer_open(directory, &apply->store, is_new ? is_new : &dummy, err);
+	apply->directory = strdup(directory);
+	enum status status = apply->directory ? CX_OK : CX_ENOMEM;
+	if (status == CX_OK) {
+		status = store_writer_open(directory, &apply->store,
+		    is_new ? is_new : &dummy, err);
+	}
 	if (status != CX_OK) {
 		apply->store = NULL;
 		apply_close(apply);
@@ -49,7 +53,13 @@ void apply_close(struct apply *apply)
 	for (size_t i = 0; i < 256; i++) {
 		buf_release(&apply->states[i].cookie);
 	}
+	free(apply->directory);
 	free(apply);
+}
+
+const char *apply_directory(const struct apply *apply)
+{
+	return apply->directory;
 }
 
 struct store_writer *apply_store(struct apply *apply)

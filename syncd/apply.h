@@ -34,6 +34,8 @@ struct apply_outcome {
 enum status apply_open(const char *directory, struct apply **out, bool *is_new,
     struct errbuf *);
 void apply_close(struct apply *);
+/* The replica's folder; as long as `apply` is. */
+const char *apply_directory(const struct apply *);
 
 /*
  * The directories, in order of precedence; fills in their ids. Those that are no longer named

@@ -24,6 +24,7 @@ struct apply_state {
 
 struct apply {
 	struct store_writer *store;
+	char *directory;
 	struct apply_state states[256];
 };
 

@@ -2,24 +2,24 @@
 
 #include "syncd/batch.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-void batch_init(struct batch *batch, uint8_t source)
+void batch_init(struct batch *batch, uint8_t source, const char *directory)
 {
 	memset(batch, 0, sizeof(*batch));
 	batch->source = source;
 	buf_init(&batch->cookie);
-	buf_init(&batch->records);
+	spool_init(&batch->list, directory);
+	spool_init(&batch->records, directory);
 }
 
 void batch_release(struct batch *batch)
 {
-	free(batch->changes);
-	batch->changes = NULL;
-	batch->count = batch->room = 0;
 	buf_release(&batch->cookie);
-	buf_release(&batch->records);
+	spool_release(&batch->list);
+	spool_release(&batch->records);
+	batch->changes = NULL;
+	batch->count = 0;
 }
 
 void batch_clear(struct batch *batch)
@@ -29,97 +29,81 @@ void batch_clear(struct batch *batch)
 	batch->is_full = false;
 	batch->has_contact = false;
 	batch->has_cookie = false;
+	batch->changes = NULL;
 	batch->count = 0;
 	buf_clear(&batch->cookie);
-	buf_clear(&batch->records);
+	spool_clear(&batch->list);
+	spool_clear(&batch->records);
 }
 
-static struct change *add_change(struct batch *batch, enum change_kind kind,
-    const uint8_t uuid[16])
+/* A change whose bytes, if any, are in `records` from `offset` on. */
+static enum status add_change(struct batch *batch, enum change_kind kind,
+    const uint8_t uuid[16], size_t offset)
 {
-	if (batch->count == batch->room) {
-		size_t room = batch->room ? 2 * batch->room : 64;
-		struct change *grown =
-		    reallocarray(batch->changes, room, sizeof(*grown));
+	struct change *change = spool_extend(&batch->list, sizeof(*change));
 
-		if (!grown) {
-			return NULL;
-		}
-		batch->changes = grown;
-		batch->room = room;
+	if (!change) {
+		return spool_failure(&batch->list, NULL);
 	}
-	struct change *change = &batch->changes[batch->count++];
-	*change = (struct change){ .kind = kind };
+	*change = (struct change){
+		.kind = kind, .offset = offset, .len = batch->records.len - offset
+	};
 	memcpy(change->uuid, uuid, sizeof(change->uuid));
-	return change;
-}
-
-/* Takes the change back when its bytes found no room. */
-static enum status finish_change(struct batch *batch, struct change *change,
-    size_t offset)
-{
-	if (batch->records.failed) {
-		batch->count--;
-		return CX_ENOMEM;
-	}
-	change->offset = offset;
-	change->len = batch->records.len - offset;
+	batch->changes = (void *)batch->list.data;
+	batch->count++;
 	return CX_OK;
 }
 
 enum status batch_put(struct batch *batch, const uint8_t uuid[16], struct span record)
 {
 	size_t offset = batch->records.len;
-	struct change *change = add_change(batch, CHANGE_PUT, uuid);
+	enum status status = spool_add(&batch->records, record.ptr, record.len);
 
-	if (!change) {
-		return CX_ENOMEM;
-	}
-	buf_add_span(&batch->records, record);
-	return finish_change(batch, change, offset);
+	return status == CX_OK ? add_change(batch, CHANGE_PUT, uuid, offset) : status;
 }
 
 enum status batch_remove(struct batch *batch, const uint8_t uuid[16])
 {
-	return add_change(batch, CHANGE_REMOVE, uuid) ? CX_OK : CX_ENOMEM;
+	return add_change(batch, CHANGE_REMOVE, uuid, batch->records.len);
 }
 
 enum status batch_present(struct batch *batch, const uint8_t uuid[16])
 {
-	return add_change(batch, CHANGE_PRESENT, uuid) ? CX_OK : CX_ENOMEM;
+	return add_change(batch, CHANGE_PRESENT, uuid, batch->records.len);
 }
 
 enum status batch_spare(struct batch *batch, const uint8_t uuid[16])
 {
-	return add_change(batch, CHANGE_SPARED, uuid) ? CX_OK : CX_ENOMEM;
+	return add_change(batch, CHANGE_SPARED, uuid, batch->records.len);
 }
 
 enum status batch_not_ours(struct batch *batch, const uint8_t uuid[16])
 {
-	return add_change(batch, CHANGE_NOT_OURS, uuid) ? CX_OK : CX_ENOMEM;
+	return add_change(batch, CHANGE_NOT_OURS, uuid, batch->records.len);
 }
 
 enum status batch_unusable(struct batch *batch, const uint8_t uuid[16], struct span dn,
     const char *why)
 {
-	size_t offset = batch->records.len;
-	struct change *change = add_change(batch, CHANGE_UNUSABLE, uuid);
+	size_t offset = batch->records.len, why_len = strlen(why), len = 0;
+	char *text = spool_extend(&batch->records, dn.len + 1 + why_len);
 
-	if (!change) {
-		return CX_ENOMEM;
+	if (!text) {
+		return spool_failure(&batch->records, NULL);
 	}
-	/* A NUL in a DN would end it early for whoever reads the list: dropped here. */
+	/* A NUL in a DN would end it early for whoever reads the list. */
 	for (size_t i = 0; i < dn.len; i++) {
 		if (dn.ptr[i]) {
-			buf_add_char(&batch->records, dn.ptr[i]);
+			text[len++] = dn.ptr[i];
 		}
 	}
-	buf_add_char(&batch->records, '\0');
-	buf_add_text(&batch->records, why);
-	return finish_change(batch, change, offset);
+	text[len++] = '\0';
+	memcpy(text + len, why, why_len);
+	batch->records.len = offset + len + why_len;
+	return add_change(batch, CHANGE_UNUSABLE, uuid, offset);
 }
 
 struct span batch_record(const struct batch *batch, const struct change *change)
 {
-	return (struct span){ batch->records.data + change->offset, change->len };
+	return spool_at(&batch->records, change->offset, change->len);
 }

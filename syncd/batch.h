@@ -5,11 +5,12 @@
 
 #include "replica/record.h"
 #include "value/buf.h"
+#include "value/spool.h"
 
 /*
  * What a source (LDIF file, LDAP refresh, persist or poll) hands to apply.c: changes in
  * order of arrival, and what is known when they are in. A batch is applied in
- * one transaction or not at all.
+ * one transaction or not at all. A large one is in files (value/spool.h).
  */
 enum change_kind {
 	CHANGE_PUT,	/* the entry is this now */
@@ -51,14 +52,16 @@ struct batch {
 	bool has_contact;  /* proves contact now, even with no changes */
 	bool has_cookie;   /* `cookie` replaces the stored one, in the same transaction */
 	struct buf cookie;
-	struct change *changes;
-	size_t count, room;
-	struct buf records;
+	struct change *changes; /* `count` of them, until another is added */
+	size_t count;
+	struct spool list, records; /* private */
 };
 
-void batch_init(struct batch *, uint8_t source);
+/* `directory`: for files; borrowed. */
+void batch_init(struct batch *, uint8_t source, const char *directory);
 void batch_release(struct batch *);
-void batch_clear(struct batch *); /* empty again, memory kept */
+void batch_clear(struct batch *); /* empty again; files are given up */
+/* Adding: CX_OK; CX_ENOMEM, CX_EIO (value/spool.h): it is not in the batch. */
 enum status batch_put(struct batch *, const uint8_t uuid[16], struct span record);
 enum status batch_remove(struct batch *, const uint8_t uuid[16]);
 enum status batch_present(struct batch *, const uint8_t uuid[16]);

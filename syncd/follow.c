@@ -8,10 +8,10 @@
 #include "replica/sync_notes.h"
 #include "value/dn.h"
 
-void follow_init(struct follow *f)
+void follow_init(struct follow *f, const struct source *source)
 {
 	memset(f, 0, sizeof(*f));
-	uuid_set_init(&f->referrers);
+	uuid_set_init(&f->referrers, source->scratch);
 }
 
 void follow_release(struct follow *f)
@@ -120,7 +120,7 @@ static enum status look_at_rest(struct look *look, const struct batch *batch)
 	struct uuid_set named;
 	enum status status = CX_OK;
 
-	uuid_set_init(&named);
+	uuid_set_init(&named, look->source->scratch);
 	for (size_t i = 0; i < batch->count && status == CX_OK; i++) {
 		status = uuid_set_add(&named, batch->changes[i].uuid);
 	}
@@ -161,7 +161,7 @@ enum status follow_batch(struct source *source, const struct batch *batch,
 	if (status != CX_OK) {
 		return status;
 	}
-	uuid_set_init(&look.skipped);
+	uuid_set_init(&look.skipped, source->scratch);
 	status = load_skipped(&look);
 	for (size_t i = 0; i < batch->count && status == CX_OK; i++) {
 		status = look_at_change(&look, batch, &batch->changes[i], refused);

@@ -15,7 +15,7 @@ struct follow {
 	struct uuid_set
 	    referrers; /* refer to an entry that is renamed or gone: read again */
 };
-void follow_init(struct follow *);
+void follow_init(struct follow *, const struct source *);
 void follow_release(struct follow *);
 
 /*

@@ -39,7 +39,7 @@ static void on_done(struct ldap_source *ls)
 	enum status status;
 
 	lsrc_timer_stop(ls, TIMER_SILENCE);
-	uuid_set_init(&known);
+	uuid_set_init(&known, ls->source->scratch);
 	status = follow_known(ls->source, &known);
 	if (status == CX_OK) {
 		status = poll_seal(p, &known);

@@ -118,7 +118,7 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 	struct follow follow;
 	enum status status;
 
-	follow_init(&follow);
+	follow_init(&follow, ls->source);
 	status = follow_batch(ls->source, batch, &ls->refused, &follow);
 	if (status == CX_OK) {
 		status = touch(ls, batch);

@@ -298,7 +298,7 @@ static enum status ldif_start(struct source *source)
 		free(backend);
 		return CX_ENOMEM;
 	}
-	batch_init(&backend->batch, source->id);
+	batch_init(&backend->batch, source->id, source->scratch);
 	source->backend = backend;
 	source->server = source->conf->ldif;
 	source->state = "starting";

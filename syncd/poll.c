@@ -13,9 +13,9 @@ void poll_init(struct poll *p, struct source *source, struct uuid_set *refused)
 	p->source = source;
 	p->refused = refused;
 	p->msgid = -1;
-	batch_init(&p->batch, source->id);
-	uuid_set_init(&p->seen);
-	uuid_set_init(&p->missing);
+	batch_init(&p->batch, source->id, source->scratch);
+	uuid_set_init(&p->seen, source->scratch);
+	uuid_set_init(&p->missing, source->scratch);
 	ldap_entry_init(&p->entry);
 }
 
@@ -141,7 +141,7 @@ enum status poll_seal(struct poll *p, const struct uuid_set *known)
 	struct uuid_set missing;
 	enum status status = CX_OK;
 
-	uuid_set_init(&missing);
+	uuid_set_init(&missing, p->source->scratch);
 	for (size_t i = 0; i < known->count && status == CX_OK; i++) {
 		const uint8_t *uuid = known->list[i];
 

@@ -36,6 +36,7 @@ struct source {
 	const struct source_ops *ops;
 	struct mapping *mapping;
 	uint8_t id; /* in the replica */
+	const char *scratch; /* folder for what is too large for memory */
 	int64_t contact_ms; /* contact is proven so often where nothing else proves it */
 	struct event_base *base;
 	void *backend; /* the backend's own */

@@ -212,11 +212,11 @@ static bool backend_fill(struct ldap_source *ls, struct source *source)
 	ls->source = source;
 	ls->scope = scope_of(source->conf->scope);
 	ls->root_msgid = ls->probe_msgid = ls->newer_msgid = ls->reread_msgid = -1;
-	uuid_set_init(&ls->refused);
-	uuid_set_init(&ls->touched);
-	uuid_set_init(&ls->reread);
-	uuid_set_init(&ls->reread_touched);
-	batch_init(&ls->reread_batch, source->id);
+	uuid_set_init(&ls->refused, source->scratch);
+	uuid_set_init(&ls->touched, source->scratch);
+	uuid_set_init(&ls->reread, source->scratch);
+	uuid_set_init(&ls->reread_touched, source->scratch);
+	batch_init(&ls->reread_batch, source->id, source->scratch);
 	buf_init(&ls->probe_csns);
 	buf_init(&ls->ahead_csns);
 	ldap_entry_init(&ls->entry);

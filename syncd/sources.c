@@ -126,6 +126,7 @@ static enum status slot_new(struct sources *sources, struct conf *conf,
 		.state = "stopped",
 		.server = "",
 		.apply = sources->apply,
+		.scratch = apply_directory(sources->apply),
 	};
 	enum status status = mapping_new(directory, &slot->source.mapping, err);
 	if (status == CX_OK) {

@@ -15,7 +15,7 @@ void syncrepl_init(struct syncrepl *s, struct source *source, struct uuid_set *r
 	s->refused = refused;
 	s->msgid = -1;
 	buf_init(&s->cookie);
-	batch_init(&s->batch, source->id);
+	batch_init(&s->batch, source->id, source->scratch);
 	ldap_entry_init(&s->entry);
 }
 

@@ -2,32 +2,39 @@
 
 #include "syncd/uuid_set.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* At most three quarters of the slots are taken, so a free one is always found. */
 #define SLOTS_MIN 64
 
-void uuid_set_init(struct uuid_set *set)
+void uuid_set_init(struct uuid_set *set, const char *directory)
 {
 	memset(set, 0, sizeof(*set));
+	spool_init(&set->list_spool, directory);
+	spool_init(&set->slot_spool, directory);
+}
+
+static void forget(struct uuid_set *set)
+{
+	set->list = NULL;
+	set->slots = NULL;
+	set->count = set->room = set->slot_count = 0;
 }
 
 void uuid_set_release(struct uuid_set *set)
 {
 	if (set != NULL) {
-		free(set->list);
-		free(set->slots);
-		uuid_set_init(set);
+		spool_release(&set->list_spool);
+		spool_release(&set->slot_spool);
+		forget(set);
 	}
 }
 
 void uuid_set_clear(struct uuid_set *set)
 {
-	set->count = 0;
-	if (set->slots != NULL) {
-		memset(set->slots, 0, set->slot_count * sizeof(set->slots[0]));
-	}
+	spool_clear(&set->list_spool);
+	spool_clear(&set->slot_spool);
+	forget(set);
 }
 
 /* FNV-1a; UUIDs of one server differ little in most of their bytes. */
@@ -53,24 +60,29 @@ static size_t find_slot(const struct uuid_set *set, const uint8_t uuid[16])
 	return at;
 }
 
+/* Twice as many slots, and room in the list for as many as they may hold. */
 static enum status grow(struct uuid_set *set)
 {
 	size_t slot_count = set->slot_count ? set->slot_count * 2 : SLOTS_MIN;
 	size_t room = slot_count / 4 * 3;
-	uint32_t *slots = calloc(slot_count, sizeof(slots[0]));
-	void *list = reallocarray(set->list, room, sizeof(set->list[0]));
 
-	if (list != NULL) {
-		set->list = list;
-	}
-	if (slots == NULL || list == NULL || room >= UINT32_MAX) {
-		free(slots);
+	if (room >= UINT32_MAX) {
 		return CX_ENOMEM;
 	}
-	free(set->slots);
-	set->slots = slots;
-	set->slot_count = slot_count;
+	if (spool_extend(&set->list_spool,
+		(room - set->room) * sizeof(set->list[0])) == NULL) {
+		return spool_failure(&set->list_spool, NULL);
+	}
+	set->list = (void *)set->list_spool.data;
 	set->room = room;
+	if (spool_extend(&set->slot_spool,
+		(slot_count - set->slot_count) * sizeof(set->slots[0])) == NULL) {
+		/* The list alone is larger: nobody minds, but once is enough. */
+		return spool_failure(&set->slot_spool, NULL);
+	}
+	set->slots = (void *)set->slot_spool.data;
+	set->slot_count = slot_count;
+	memset(set->slots, 0, slot_count * sizeof(set->slots[0]));
 	for (size_t i = 0; i < set->count; i++) {
 		set->slots[find_slot(set, set->list[i])] = (uint32_t)i + 1;
 	}
@@ -79,13 +91,14 @@ static enum status grow(struct uuid_set *set)
 
 enum status uuid_set_add(struct uuid_set *set, const uint8_t uuid[16])
 {
+	enum status status;
 	size_t at;
 
 	if (uuid_set_has(set, uuid)) {
 		return CX_OK;
 	}
-	if (set->count == set->room && grow(set) != CX_OK) {
-		return CX_ENOMEM;
+	if (set->count == set->slot_count / 4 * 3 && (status = grow(set)) != CX_OK) {
+		return status;
 	}
 	at = find_slot(set, uuid);
 	memcpy(set->list[set->count++], uuid, sizeof(set->list[0]));

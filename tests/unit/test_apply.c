@@ -38,7 +38,7 @@ static void world_open(struct world *world)
 	    (struct apply_source){ .id = info.id,
 		    .max_delete_percent = 10,
 		    .contact_interval_s = 30 };
-	batch_init(&world->batch, info.id);
+	batch_init(&world->batch, info.id, "/tmp");
 }
 
 static void world_init(struct world *world)

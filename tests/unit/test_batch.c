@@ -13,7 +13,7 @@ START_TEST(keeps_changes_in_order_of_arrival)
 	static const enum change_kind kinds[] = { CHANGE_PUT, CHANGE_REMOVE,
 		CHANGE_PRESENT, CHANGE_PUT, CHANGE_UNUSABLE };
 
-	batch_init(&batch, 3);
+	batch_init(&batch, 3, "/tmp");
 	ck_assert_uint_eq(batch.source, 3);
 	ck_assert_int_eq(batch_put(&batch, A, SPAN("one")), CX_OK);
 	ck_assert_int_eq(batch_remove(&batch, B), CX_OK);
@@ -38,7 +38,7 @@ START_TEST(is_empty_after_clear)
 {
 	struct batch batch;
 
-	batch_init(&batch, 1);
+	batch_init(&batch, 1, "/tmp");
 	batch.is_complete = batch.is_refresh = batch.has_contact = batch.has_cookie =
 	    true;
 	buf_add_text(&batch.cookie, "c");
@@ -59,7 +59,7 @@ START_TEST(holds_many_changes)
 	struct batch batch;
 	uint8_t uuid[16] = { 0 };
 
-	batch_init(&batch, 1);
+	batch_init(&batch, 1, "/tmp");
 	for (unsigned i = 0; i < 10000; i++) {
 		char text[16];
 
