@@ -16,8 +16,8 @@ struct command {
 	int (*run)(const struct conf *, int argc, char **argv);
 };
 
-extern const struct command command_accept_refresh, command_dump, command_resolve,
-    command_status;
+extern const struct command command_accept_refresh, command_check, command_dump,
+    command_resolve, command_status;
 
 /* "coexistctl: text" to standard error. */
 void complain(const char *fmt, ...) CX_PRINTF(1, 2);

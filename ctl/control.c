@@ -36,9 +36,11 @@ static enum status connect_to(const char *path, int *out, struct errbuf *err)
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) != 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
 	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+		bool is_down = errno == ENOENT || errno == ECONNREFUSED;
+
 		failure(err, path, "cannot reach coexist-syncd");
 		close(fd);
-		return CX_EIO;
+		return is_down ? CX_NOTFOUND : CX_EIO;
 	}
 	*out = fd;
 	return CX_OK;

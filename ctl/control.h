@@ -6,7 +6,8 @@
 
 /*
  * Asks coexist-syncd one question over its control socket: sends `request` as a line and reads one
- * line back into `answer` (a heap buf, without the newline). CX_EIO: nobody answers; `err` says why.
+ * line back into `answer` (a heap buf, without the newline). CX_NOTFOUND: nobody listens there; CX_EIO: it cannot be
+ * asked, or does not answer; `err` says why.
  */
 enum status control_ask(const struct conf *, const char *request, struct buf *answer,
     struct errbuf *err);

@@ -12,6 +12,7 @@
 
 static const struct command *const table[] = {
 	&command_resolve,
+	&command_check,
 	&command_dump,
 	&command_status,
 	&command_accept_refresh,

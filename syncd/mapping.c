@@ -10,7 +10,7 @@
 #include "value/dn.h"
 
 /* Goes up when records of unchanged entries come out different. */
-#define MAPPING_VERSION 1
+#define MAPPING_VERSION 2
 
 /* clang-format off */
 static const struct mapping_row rows[] = {
@@ -33,6 +33,7 @@ static const struct mapping_row rows[] = {
 		},
 		.recipient_classes = { "coexistMailbox", "coexistCustomRecipient",
 			"coexistGroup" },
+		.mailbox_classes = { "coexistMailbox" },
 		.group_classes = { "coexistGroup" },
 		.member_group_classes = { "groupOfNames" },
 		.filter = "(objectClass=coexistMailbox)(objectClass=coexistCustomRecipient)"

@@ -24,7 +24,8 @@ struct mapping_row {
 	/* An entry with one of these object classes is a recipient ... */
 	const char *const recipient_classes[8];
 	bool needs_address;                 /* ... if it has some address at all */
-	const char *const group_classes[4]; /* always a group */
+	const char *const mailbox_classes[4]; /* a mailbox, whatever else it is */
+	const char *const group_classes[4];   /* always a group */
 	const char *const member_group_classes[4]; /* a group where it has members */
 	const char *filter;                        /* of recipients */
 	/* A home server whose RDN has this value is named by the RDN above it. */

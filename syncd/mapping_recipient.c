@@ -477,6 +477,9 @@ static enum status draft_fill(struct draft *draft, const struct mapper *mapper)
 	} else {
 		draft->members.count = draft->member_addresses.count = 0;
 	}
+	if (draft->target.len && mapper_has_class(mapper, mapping->row->mailbox_classes)) {
+		draft->flags |= RECIPIENT_IS_MAILBOX;
+	}
 	return CX_OK;
 }
 

@@ -5,14 +5,21 @@
 /* A contact further in the future than this is a clock that jumped: never. */
 #define FUTURE_TOLERANCE_S 300
 
-static bool is_fresh(const struct source_info *source, int64_t now, int64_t limit_s)
+int64_t age_of(const struct source_info *source, int64_t now)
 {
 	/* 0 is never; before that nothing was, and the difference might not fit. */
 	if (!source->is_loaded || source->last_contact <= 0 ||
 	    source->last_contact > now + FUTURE_TOLERANCE_S) {
-		return false;
+		return AGE_NEVER;
 	}
-	return now - source->last_contact <= limit_s;
+	return source->last_contact > now ? 0 : now - source->last_contact;
+}
+
+static bool is_fresh(const struct source_info *source, int64_t now, int64_t limit_s)
+{
+	int64_t age = age_of(source, now);
+
+	return age != AGE_NEVER && age <= limit_s;
 }
 
 bool age_allows_delivery(const struct view *view, uint32_t sources)

@@ -8,6 +8,13 @@
  * depends on those whose records it read, one that refuses for good depends on all. Pure.
  */
 
+/*
+ * Seconds since the last proof of contact, 0 where it is a little ahead of our clock;
+ * AGE_NEVER: never loaded, or so far in the future that the clock must have jumped.
+ */
+#define AGE_NEVER INT64_MAX
+int64_t age_of(const struct source_info *, int64_t now);
+
 /* A bit for each precedence. */
 #define AGE_ALL_SOURCES UINT32_MAX
 

@@ -18,6 +18,7 @@ enum recipient_flag {
 	RECIPIENT_RELAY_FORBIDDEN = 1 << 3, /* coexistRelayAllowed FALSE */
 	RECIPIENT_REQUIRE_AUTH = 1 << 4,
 	RECIPIENT_PARKED = 1 << 5,
+	RECIPIENT_IS_MAILBOX = 1 << 6, /* of a custom recipient: it is a mailbox as well */
 };
 
 struct recipient {

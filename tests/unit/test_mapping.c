@@ -98,7 +98,7 @@ static const struct row coexist_rows[] = {
 	  ADAM "objectClass: coexistCustomRecipient\ncoexistTargetAddress: MS:MICROSOFT/PO2/ADAM\n", CX_OK,
 	  "kind recipient\n" ADAM_DN "target MS:MICROSOFT/PO2/ADAM\n", "" },
 	{ "a mailbox with a target is a custom recipient", MAILBOX "coexistTargetAddress: smtp:adam@pop.example\n", CX_OK,
-	  "kind recipient\n" ADAM_DN "mail adam@acme.example\ntarget adam@pop.example\n", "" },
+	  "kind recipient\nflag mailbox\n" ADAM_DN "mail adam@acme.example\ntarget adam@pop.example\n", "" },
 	{ "a target that is none does not make a mailbox of it", MAILBOX "coexistTargetAddress: pop.example\n", CX_EINVAL, "",
 	  "coexistTargetAddress: \"pop.example\": an address needs a domain\n"
 	  "coexistTargetAddress: \"pop.example\": not an address\n" },
@@ -219,7 +219,7 @@ static const struct row limited_rows[] = {
 	  "coexistProxyAddress: \"smtp:a@other.example\": outside the domains of this directory\n"
 	  "coexistProxyAddress: \"smtp:a@xacme.example\": outside the domains of this directory\n" },
 	{ "a target may lie outside", MAILBOX "coexistTargetAddress: a@pop.example\n", CX_OK,
-	  "kind recipient\n" ADAM_DN "mail adam@acme.example\ntarget a@pop.example\n", "" },
+	  "kind recipient\nflag mailbox\n" ADAM_DN "mail adam@acme.example\ntarget a@pop.example\n", "" },
 	{ "nothing within", ADAM "objectClass: coexistMailbox\nmail: ceo@other.example\n", CX_EINVAL, "",
 	  "mail: \"ceo@other.example\": outside the domains of this directory\nno valid address\n" },
 	{ "a domain outside", DOMAIN "associatedDomain: other.example\ncoexistDomainType: relay\n", CX_EINVAL, "",
