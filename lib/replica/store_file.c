@@ -289,6 +289,7 @@ void store_writer_close(struct store_writer *writer)
 	env_release(writer->live);
 	index_release(&writer->before);
 	index_release(&writer->after);
+	free(writer->suspects);
 	if (writer->lock_fd >= 0) {
 		close(writer->lock_fd);
 	}

@@ -22,6 +22,7 @@
  *   store_file.c   the writer's files: making, publishing, removing
  *   store_write.c  the writer's transactions, records and their index entries
  *   store_meta.c   the writer's values beside the data, and the table of sources
+ *   store_repair.c what a damaged record leaves behind when it goes
  *   store_load.c   loading a directory: its records, collected and sorted in runs
  *   store_load_merge.c  and merged into a new file (load_run.c, load_sort.c: the runs)
  */
@@ -184,6 +185,8 @@ struct store_writer {
 	struct store_head head;
 	uint64_t counts[256][RECORD_CONTAINER + 1]; /* by source and kind */
 	struct index_set before, after;
+	struct record_id *suspects; /* replaced or removed, of which the old bytes were damaged */
+	size_t suspect_count, suspect_room;
 };
 
 /* As store_writer_open(), with the size of a new map. */
@@ -217,6 +220,11 @@ enum status writer_delete(struct store_writer *, unsigned db, struct span key);
 enum status writer_put_head(struct store_writer *);
 /* Counts the spaces of a shape, so that readers only ask for shapes in use. */
 enum status writer_count_shape(struct store_writer *, struct span shape, int change);
+
+/* Notes a record whose index entries cannot be told from its old bytes; CX_ENOMEM. */
+enum status writer_suspect(struct store_writer *, const struct record_id *);
+/* Removes the entries of those noted that their new bytes do not have. Before the commit. */
+enum status writer_repair(struct store_writer *);
 
 /* --- store_load.c, store_load_merge.c --------------------------------------------- */
 

@@ -137,6 +137,7 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 	}
 	writer->was_full = false;
 	writer->failure = CX_OK;
+	writer->suspect_count = 0;
 	writer->is_changed = false;
 	writer->are_counts_changed = false;
 	int rc = mdb_txn_begin(env->mdb, NULL, 0, &writer->txn);
@@ -159,6 +160,9 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 enum status store_commit(struct store_writer *writer, struct errbuf *err)
 {
 	assert(writer->txn);
+	if (writer->suspect_count > 0 && writer->failure == CX_OK) {
+		writer_repair(writer);
+	}
 	if ((writer->is_changed || writer->is_build_changed) &&
 	    writer->failure == CX_OK) {
 		writer->head.generation++;
@@ -224,6 +228,19 @@ enum status writer_count_shape(struct store_writer *writer, struct span shape,
 	    (struct span){ (const char *)&count, sizeof(count) });
 }
 
+/*
+ * An entry is there that the old bytes of the record did not have, or is not there that they
+ * had: they are not the bytes that were written.
+ */
+static enum status suspect_entry(struct store_writer *writer,
+    const struct index_entry *entry)
+{
+	struct record_id id;
+
+	index_get_id(entry->value + entry->value_len - INDEX_ID_SIZE, &id);
+	return writer_suspect(writer, &id);
+}
+
 static enum status entry_add(struct store_writer *writer, struct index_entry *entry)
 {
 	MDB_val key = val_of(index_key(&writer->after, entry));
@@ -232,7 +249,7 @@ static enum status entry_add(struct store_writer *writer, struct index_entry *en
 	    MDB_NODUPDATA);
 
 	if (rc == MDB_KEYEXIST) {
-		return CX_OK;
+		return suspect_entry(writer, entry);
 	}
 	if (rc != MDB_SUCCESS || entry->kind != INDEX_SPACE) {
 		return writer_db_failed(writer, rc);
@@ -247,7 +264,7 @@ static enum status entry_remove(struct store_writer *writer, struct index_entry 
 	int rc = mdb_del(writer->txn, writer_dbi(writer, entry->kind), &key, &value);
 
 	if (rc == MDB_NOTFOUND) {
-		return CX_OK;
+		return suspect_entry(writer, entry);
 	}
 	if (rc != MDB_SUCCESS || entry->kind != INDEX_SPACE) {
 		return writer_db_failed(writer, rc);
@@ -290,13 +307,23 @@ static void count_record(struct store_writer *writer, uint8_t source,
 	writer->are_counts_changed = true;
 }
 
-/* The entries of the stored record, which must be sound: we wrote it. */
+/*
+ * The entries of the stored record, which is about to go. Where it is damaged, none: what is
+ * left of it is found before the commit.
+ */
 static enum status build_before(struct store_writer *writer, const struct record_id *id,
     struct span stored)
 {
 	enum status status = index_build(id, stored, &writer->before);
 
-	return writer_failed(writer, status == CX_EINVAL ? CX_EFORMAT : status);
+	if (status == CX_EINVAL) {
+		writer->before.count = 0;
+		return writer_suspect(writer, id);
+	}
+	if (status == CX_OK) {
+		count_record(writer, id->source, stored, -1);
+	}
+	return writer_failed(writer, status);
 }
 
 enum status store_put(struct store_writer *writer, const struct record_id *id,
@@ -320,9 +347,6 @@ enum status store_put(struct store_writer *writer, const struct record_id *id,
 			return CX_OK;
 		}
 		status = build_before(writer, id, stored);
-		if (status == CX_OK) {
-			count_record(writer, id->source, stored, -1);
-		}
 	} else if (status == CX_NOTFOUND) {
 		status = CX_OK;
 	}
@@ -357,7 +381,6 @@ enum status store_remove(struct store_writer *writer, const struct record_id *id
 	if (status != CX_OK) {
 		return status;
 	}
-	count_record(writer, id->source, stored, -1);
 	writer->after.count = 0;
 	status = writer_delete(writer, DB_REC, key);
 	if (status == CX_OK) {
@@ -429,9 +452,11 @@ enum status store_referrers(struct store_writer *writer, struct span dn_key,
 
 		index_get_id((const uint8_t *)value.mv_data + 1, &id);
 		status = store_get(writer, &id, &record);
+		if (status == CX_NOTFOUND) {
+			status = CX_OK; /* left over from a damaged one: nobody to read */
+			continue;
+		}
 		if (status != CX_OK) {
-			status = writer_failed(writer,
-			    status == CX_NOTFOUND ? CX_EFORMAT : status);
 			break;
 		}
 		if (!visit(context, &id, record)) {

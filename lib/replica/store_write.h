@@ -15,7 +15,9 @@
  *
  * A failure other than CX_EINVAL and CX_NOTFOUND loses the transaction: what follows may
  * be called or not, store_commit() undoes it and returns that failure. CX_EFORMAT:
- * the stored data are damaged.
+ * the file is damaged. A record that is damaged can be replaced and removed as any
+ * other: the commit then takes away what its lost version had in the indexes, which
+ * costs a walk through them.
  */
 struct store_writer;
 
@@ -48,6 +50,8 @@ enum status store_begin(struct store_writer *, struct errbuf *);
  */
 enum status store_commit(struct store_writer *, struct errbuf *);
 void store_abort(struct store_writer *);
+/* How many damaged records the last transaction replaced or removed. */
+size_t store_repaired(const struct store_writer *);
 
 /* *changed (may be NULL): the stored record is another now. CX_EINVAL: not a record. */
 enum status store_put(struct store_writer *, const struct record_id *, struct span record,
