@@ -58,6 +58,9 @@ enum status apply_accept(struct apply *, uint8_t source, size_t *removed,
 /* The cookie stored for this very request; empty: none. */
 enum status apply_cookie(struct apply *, const struct apply_source *, struct buf *out);
 
+/* The agenda of the last batch that had one; empty: none. */
+enum status apply_agenda(struct apply *, uint8_t source, struct buf *out);
+
 /* When every entry was last read (batch.is_full), in seconds since the epoch; 0: never. */
 enum status apply_last_full(struct apply *, uint8_t source, int64_t *out);
 

@@ -69,6 +69,19 @@ enum status apply_cookie(struct apply *apply, const struct apply_source *source,
 	return status;
 }
 
+enum status apply_agenda(struct apply *apply, uint8_t source, struct buf *out)
+{
+	struct errbuf err;
+	enum status status = store_begin(apply->store, &err);
+
+	buf_clear(out);
+	if (status == CX_OK) {
+		status = apply_get_note(apply, source, SYNC_NOTES_AGENDA, out);
+		store_abort(apply->store);
+	}
+	return status;
+}
+
 enum status apply_last_full(struct apply *apply, uint8_t source, int64_t *out)
 {
 	struct errbuf err;

@@ -187,3 +187,18 @@ enum status attempt_write_cookie(struct attempt *attempt)
 	}
 	return status;
 }
+
+enum status attempt_write_agenda(struct attempt *attempt)
+{
+	const struct batch *batch = attempt->batch;
+	bool is_changed = false;
+
+	/*
+	 * What is new in it follows from records that this transaction changes; that something is
+	 * done and over can wait for the next one.
+	 */
+	return batch->has_agenda
+		   ? apply_put_note(attempt->apply, batch->source, SYNC_NOTES_AGENDA,
+			 buf_span(&batch->agenda), &is_changed)
+		   : CX_OK;
+}

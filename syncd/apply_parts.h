@@ -59,5 +59,7 @@ enum status attempt_write_valve(struct attempt *);
 enum status attempt_write_full(struct attempt *);
 /* The newest cookie there is, and the request that it is good for. */
 enum status attempt_write_cookie(struct attempt *);
+/* What the source must do yet because of this batch, or no longer. */
+enum status attempt_write_agenda(struct attempt *);
 
 #endif

@@ -9,6 +9,7 @@ void batch_init(struct batch *batch, uint8_t source, const char *directory)
 	memset(batch, 0, sizeof(*batch));
 	batch->source = source;
 	buf_init(&batch->cookie);
+	buf_init(&batch->agenda);
 	spool_init(&batch->list, directory);
 	spool_init(&batch->records, directory);
 }
@@ -16,6 +17,7 @@ void batch_init(struct batch *batch, uint8_t source, const char *directory)
 void batch_release(struct batch *batch)
 {
 	buf_release(&batch->cookie);
+	buf_release(&batch->agenda);
 	spool_release(&batch->list);
 	spool_release(&batch->records);
 	batch->changes = NULL;
@@ -29,9 +31,11 @@ void batch_clear(struct batch *batch)
 	batch->is_full = false;
 	batch->has_contact = false;
 	batch->has_cookie = false;
+	batch->has_agenda = false;
 	batch->changes = NULL;
 	batch->count = 0;
 	buf_clear(&batch->cookie);
+	buf_clear(&batch->agenda);
 	spool_clear(&batch->list);
 	spool_clear(&batch->records);
 }

@@ -52,6 +52,8 @@ struct batch {
 	bool has_contact;  /* proves contact now, even with no changes */
 	bool has_cookie;   /* `cookie` replaces the stored one, in the same transaction */
 	struct buf cookie;
+	bool has_agenda;   /* `agenda` is what the source must do yet: replaces the stored one */
+	struct buf agenda;
 	struct change *changes; /* `count` of them, until another is added */
 	size_t count;
 	struct spool list, records; /* private */

@@ -9,8 +9,6 @@
 
 /* A batch that large is delivered without waiting for more. */
 #define BATCH_MAX 500
-/* More referrers than this: a full refresh is cheaper. */
-#define REREAD_MAX 1000
 
 bool lsrc_is_persisting(const struct ldap_source *ls)
 {
@@ -70,7 +68,10 @@ void lsrc_session_begin(struct ldap_source *ls)
 		status = source_cookie(ls->source, &cookie);
 	}
 	session_free(ls, &ls->session);
-	if (status != CX_OK && status != CX_NOTFOUND) {
+	if (status == CX_OK || status == CX_NOTFOUND) {
+		status = lsrc_agenda_load(ls, cookie.len == 0);
+	}
+	if (status != CX_OK) {
 		lsrc_failed(ls, status_text(status));
 	} else {
 		ls->source->state = "refresh";
@@ -89,7 +90,7 @@ static void act_on(struct ldap_source *ls, const struct follow *follow, bool is_
 	if (follow->has_unknown && !is_full) {
 		lsrc_refresh_forced(ls, "the server names entries that it never sent");
 	}
-	if (follow->referrers.count > REREAD_MAX) {
+	if (follow->referrers.count > LSRC_REREAD_MAX) {
 		lsrc_refresh_forced(ls, "very many references changed");
 	} else if (lsrc_reread_add(ls, &follow->referrers) != CX_OK) {
 		lsrc_refresh_forced(ls, "no memory to read references again");
@@ -122,6 +123,9 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 	status = follow_batch(ls->source, batch, &ls->refused, &follow);
 	if (status == CX_OK) {
 		status = touch(ls, batch);
+	}
+	if (status == CX_OK) {
+		status = lsrc_agenda_note(ls, batch, &follow, is_full);
 	}
 	if (status == CX_OK) {
 		status = source_deliver(ls->source, batch);
@@ -222,6 +226,10 @@ static void settle_in(struct ldap_source *ls, bool is_new)
 		if (ls->ld != NULL && ls->session->has_sent_cookie) {
 			lsrc_newer_begin(ls);
 		}
+	}
+	if (ls->ld != NULL && is_new && ls->reread.count > 0) {
+		/* Of this refresh, or from the agenda: not before what it may be newer than. */
+		lsrc_timer_start(ls, TIMER_REREAD, sync_times.reread[0]);
 	}
 	if (ls->ld != NULL && ls->wants_refresh) {
 		ls->wants_refresh = false;

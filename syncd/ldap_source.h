@@ -20,12 +20,17 @@
  *   ldap_probe.c       contextCSN as proof of contact and of being up to date
  *   ldap_newer.c       entries that a server which was killed forgot to tell of
  *   ldap_reread.c      entries whose references slapd may have repaired
+ *   ldap_agenda.c      what is still to be read, kept over a crash or a lost connection
  *   ldap_polling.c     full passes at intervals, for servers that cannot persist
  *
  * States: waiting -> connecting -> refresh -> persist (or poll) -> waiting ... A
  * connection that is lost in any of them ends in lsrc_lost() or lsrc_failed(), which
  * leave nothing running but the timer of the next attempt.
  */
+
+/* More referrers of one batch than this: a full refresh is cheaper. */
+#define LSRC_REREAD_MAX 1000
+
 enum ldap_timer {
 	TIMER_RETRY,
 	TIMER_ATTEMPT,
@@ -138,6 +143,12 @@ enum status lsrc_reread_add(struct ldap_source *, const struct uuid_set *);
 void lsrc_reread_end(struct ldap_source *);
 void lsrc_on_reread_timer(struct ldap_source *);
 void lsrc_reread_message(struct ldap_source *, LDAPMessage *);
+
+/* With the batch goes what must be read because of it, and what was to be read already. */
+enum status lsrc_agenda_note(struct ldap_source *, struct batch *, const struct follow *,
+    bool is_full);
+/* What was to be read when the last connection, or process, ended. `is_full`: it all is now. */
+enum status lsrc_agenda_load(struct ldap_source *, bool is_full);
 
 void lsrc_poll_begin(struct ldap_source *);
 void lsrc_poll_end(struct ldap_source *);

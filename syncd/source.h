@@ -70,5 +70,7 @@ struct store_writer *source_store(struct source *);
 int64_t source_since_full(struct source *);
 /* The stored cookie; empty when there is none or the request changed (confhash). */
 enum status source_cookie(struct source *, struct buf *out);
+/* The stored batch.agenda; empty: none. */
+enum status source_agenda(struct source *, struct buf *out);
 
 #endif

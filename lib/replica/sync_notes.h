@@ -21,6 +21,7 @@
 #define SYNC_NOTES_SKIPPED  "skipped"
 #define SYNC_NOTES_HELD     "held"
 #define SYNC_NOTES_REMOVALS "removals" /* how many there were lately: valve.h */
+#define SYNC_NOTES_AGENDA   "agenda" /* what must be read yet: ldap_agenda.c */
 
 #define SYNC_NOTES_KEY_MAX 32
 /* "src/3/cookie" */

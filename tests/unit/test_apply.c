@@ -703,6 +703,50 @@ START_TEST(the_cookie_is_that_of_the_data)
 }
 END_TEST
 
+static void set_agenda(struct world *world, const char *text)
+{
+	world->batch.has_agenda = true;
+	buf_clear(&world->batch.agenda);
+	buf_add_text(&world->batch.agenda, text);
+}
+
+static void check_agenda(struct world *world, const char *expected)
+{
+	struct buf agenda;
+
+	buf_init(&agenda);
+	ck_assert_int_eq(apply_agenda(world->apply, world->source.id, &agenda), CX_OK);
+	unit_assert_span(buf_span(&agenda), expected, "agenda");
+	buf_release(&agenda);
+}
+
+START_TEST(what_is_to_be_done_yet_is_stored_with_the_change)
+{
+	struct world world;
+
+	world_init(&world);
+	check_agenda(&world, "");
+	load_mailboxes(&world, 0, 3);
+	put_mailbox(&world, 1, 1);
+	set_agenda(&world, "referrers");
+	deliver(&world);
+	world_restart(&world);
+	check_agenda(&world, "referrers");
+	put_mailbox(&world, 1, 2);
+	deliver(&world);
+	check_agenda(&world, "referrers");
+	/* That it is done is no reason to write, and goes with the next thing that is. */
+	set_agenda(&world, "");
+	deliver(&world);
+	check_agenda(&world, "referrers");
+	put_mailbox(&world, 1, 3);
+	set_agenda(&world, "");
+	deliver(&world);
+	check_agenda(&world, "");
+	world_release(&world);
+}
+END_TEST
+
 START_TEST(cookies_alone_are_written_now_and_then)
 {
 	struct world world;
@@ -905,6 +949,7 @@ Suite *unit_suite(void)
 	tcase_add_test(apply, a_removal_kept_back_yields_to_who_takes_its_address);
 	tcase_add_test(apply, skipped_entries_are_listed_until_they_are_usable);
 	tcase_add_test(apply, the_cookie_is_that_of_the_data);
+	tcase_add_test(apply, what_is_to_be_done_yet_is_stored_with_the_change);
 	tcase_add_test(apply, cookies_alone_are_written_now_and_then);
 	tcase_add_test(apply, contact_is_written_every_half_minute);
 	tcase_add_test(apply, directories_that_are_not_named_lose_their_records);
