@@ -12,7 +12,8 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("COEXIST_BUILD", os.path.join(TOP, "build"))
 FOLDERS = {"coexist-syncd": "syncd", "coexist-milter": "milter", "coexist-policyd": "policyd",
            "coexistctl": "ctl", "coexist-syncd-fast": "tests/support",
-           "coexist-cookie": "tests/support"}
+           "coexist-cookie": "tests/support", "coexist-syncd-crash": "tests/support",
+           "check-reader": "tests/support"}
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 

@@ -1,5 +1,6 @@
 """coexist-syncd and its replica alone, behind any directory, with no Postfix."""
 
+import difflib
 import json
 import os
 import socket
@@ -116,12 +117,19 @@ log {{ level = "debug" }}
         try:
             wait_for(other.dump, other.log)
             wait_for(lambda: self.dump() == other.dump(),
-                     lambda: f"{self.dump()}\nto equal\n{other.dump()}\n{self.log()}")
+                     lambda: f"its dump to equal a fresh one:\n"
+                     f"{difference(self.dump(), other.dump())}\n{self.log()}")
         finally:
             other.daemon.close()
 
     def close(self):
         self.daemon.close()
+
+
+def difference(one, other):
+    """What differs of two texts, with some lines around it."""
+    return "\n".join(difflib.unified_diff(one.splitlines(), other.splitlines(), "this", "fresh",
+                                          lineterm=""))
 
 
 class Proxy:
