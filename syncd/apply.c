@@ -282,6 +282,7 @@ static enum status attempt_once(struct attempt *attempt, struct errbuf *err)
 		return status;
 	}
 	status = store_commit(store, err);
+	attempt->outcome.repaired = store_repaired(store);
 	if (status == CX_OK && attempt->is_building) {
 		status = store_writer_publish(store, err);
 	}

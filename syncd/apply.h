@@ -28,6 +28,7 @@ struct apply_outcome {
 	size_t newly_held; /* removals that this batch had and the valve keeps back */
 	size_t held;       /* all that are kept back now */
 	size_t skipped;    /* entries that cannot be used, now */
+	size_t repaired;   /* of those changed or removed, damaged ones */
 };
 
 /* Takes the writer's lock. `is_new` may be NULL. Results as store_writer_open(). */
@@ -39,7 +40,9 @@ const char *apply_directory(const struct apply *);
 
 /*
  * The directories, in order of precedence; fills in their ids. Those that are no longer named
- * lose their records, those that no longer provide a kind lose these.
+ * lose their records, those that no longer provide a kind lose these. The first call looks
+ * at every record: a directory of which some are damaged forgets its cookie, so that it is
+ * read anew as a whole.
  */
 enum status apply_sources(struct apply *, struct source_info *sources, size_t count,
     struct errbuf *);

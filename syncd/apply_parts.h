@@ -26,6 +26,7 @@ struct apply {
 	struct store_writer *store;
 	char *directory;
 	struct apply_state states[256];
+	bool is_looked_over; /* every record was, for damage */
 };
 
 /* One attempt at a batch. */

@@ -98,9 +98,9 @@ static enum status add_removal(struct plan *plan, const uint8_t uuid[16],
 	struct removal *removal = &plan->removals[plan->removal_count++];
 	*removal = (struct removal){ .is_explicit = is_explicit };
 	memcpy(removal->uuid, uuid, sizeof(removal->uuid));
-	/* What we cannot read decides nothing: it may go. */
+	/* What cannot be read was somebody, for all we know: the valve counts it. */
 	removal->kind =
-	    record_open(stored, &record) == CX_OK ? record.kind : RECORD_CONTAINER;
+	    record_open(stored, &record) == CX_OK ? record.kind : RECORD_RECIPIENT;
 	return CX_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "daemon/log.h"
 #include "syncd/apply_parts.h"
 
 struct kind_visit {
@@ -55,6 +56,37 @@ static enum status remove_kind(struct apply *apply, uint8_t source,
 	return status;
 }
 
+static bool visit_damage(void *context, const struct record_id *id, struct span stored)
+{
+	struct record record;
+	size_t *count = context;
+
+	(void)id;
+	*count += record_open(stored, &record) != CX_OK;
+	return true;
+}
+
+/* Only a full refresh brings what a damaged record was, if it does not change by itself. */
+static enum status look_over(struct apply *apply, const struct source_info *source)
+{
+	static const char *const notes[] = { SYNC_NOTES_COOKIE, SYNC_NOTES_FULL };
+	bool is_changed = false;
+	size_t damaged = 0;
+	enum status status = store_each(apply->store, source->id, visit_damage, &damaged);
+
+	if (status != CX_OK || damaged == 0) {
+		return status;
+	}
+	log_error("directory=%s %zu records of the replica are damaged; everything is "
+		  "read anew",
+	    source->name, damaged);
+	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]) && status == CX_OK; i++) {
+		status = apply_put_note(apply, source->id, notes[i],
+		    (struct span){ NULL, 0 }, &is_changed);
+	}
+	return status;
+}
+
 enum status apply_sources(struct apply *apply, struct source_info *sources,
     size_t count, struct errbuf *err)
 {
@@ -76,6 +108,9 @@ enum status apply_sources(struct apply *apply, struct source_info *sources,
 		if (!source->provides_connectors && status == CX_OK) {
 			status = remove_kind(apply, source->id, RECORD_CONNECTOR);
 		}
+		if (!apply->is_looked_over && status == CX_OK) {
+			status = look_over(apply, source);
+		}
 	}
 	if (status != CX_OK) {
 		store_abort(apply->store);
@@ -83,6 +118,7 @@ enum status apply_sources(struct apply *apply, struct source_info *sources,
 		return status;
 	}
 	status = store_commit(apply->store, err);
+	apply->is_looked_over |= status == CX_OK;
 	for (size_t i = 0; i < count && status == CX_OK; i++) {
 		struct apply_state *state = &apply->states[sources[i].id];
 

@@ -149,6 +149,10 @@ static void log_outcome(struct source *source, const struct batch *batch,
 		log_debug("directory=%s changed=%zu removed=%zu", name,
 		    outcome->changed, outcome->removed);
 	}
+	if (outcome->repaired) {
+		log_error("directory=%s damaged records of the replica replaced: %zu",
+		    name, outcome->repaired);
+	}
 	if (outcome->newly_held) {
 		log_error(
 		    "directory=%s removals kept back: %zu now, %zu in all; if they are "
@@ -222,6 +226,10 @@ enum status source_deliver(struct source *source, struct batch *batch)
 			log_info("directory=%s can be read again", source->conf->name);
 		}
 		log_outcome(source, batch, &outcome);
+		/* What else it was is not known: whom it referred to, who referred to it. */
+		if (outcome.repaired && !batch->is_full) {
+			source->ops->refresh(source);
+		}
 		if (outcome.changed) {
 			conflicts_find(slot->conf->replica, batch, log_conflict,
 			    source);

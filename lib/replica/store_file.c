@@ -215,6 +215,30 @@ static enum status lock_writer(struct store_writer *writer, struct errbuf *err)
 	return CX_OK;
 }
 
+/* Whether all of it can be walked: what LMDB finds wrong with its pages shows here. */
+static enum status is_sound(struct store_writer *writer, struct errbuf *err)
+{
+	enum status status = store_begin(writer, err);
+
+	for (unsigned db = 0; db < DB_COUNT && status == CX_OK; db++) {
+		MDB_cursor *cursor;
+		MDB_val key, value;
+		int rc = mdb_cursor_open(writer->txn, writer_dbi(writer, db), &cursor);
+
+		if (rc == MDB_SUCCESS) {
+			do {
+				rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+			} while (rc == MDB_SUCCESS);
+			mdb_cursor_close(cursor);
+		}
+		if (rc != MDB_NOTFOUND) {
+			status = lmdb_status(rc, err, "replica");
+		}
+	}
+	store_abort(writer);
+	return status;
+}
+
 /* The replica in force, or a new one where there is none that can be used. */
 static enum status open_live(struct store_writer *writer, bool *is_new,
     struct errbuf *err)
@@ -226,6 +250,13 @@ static enum status open_live(struct store_writer *writer, bool *is_new,
 	if (status == CX_OK) {
 		status =
 		    acquire(writer, writer->live_name, ENV_WRITE, &writer->live, err);
+		if (status == CX_OK) {
+			status = is_sound(writer, err);
+			if (status != CX_OK) {
+				env_release(writer->live);
+				writer->live = NULL;
+			}
+		}
 	} else {
 		writer->live_name[0] = '\0';
 	}

@@ -910,6 +910,21 @@ START_TEST(a_damaged_head_gives_no_snapshot)
 }
 END_TEST
 
+START_TEST(a_replica_with_a_damaged_head_is_put_aside_at_the_next_start)
+{
+	bool is_new = false;
+
+	damage(DB_META, SPAN(META_HEAD), SPAN("\1"));
+	store_writer_close(fx.writer);
+	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
+	    CX_OK, fx.err.text);
+	ck_assert(is_new);
+	fixture_begin();
+	fixture_commit();
+	snapshot_end(fixture_snapshot());
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("store");
@@ -949,6 +964,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, a_damaged_record_that_is_not_replaced_stays_known);
 	tcase_add_test(tcase, a_damaged_index_is_told_from_an_empty_one);
 	tcase_add_test(tcase, a_damaged_head_gives_no_snapshot);
+	tcase_add_test(tcase,
+	    a_replica_with_a_damaged_head_is_put_aside_at_the_next_start);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
