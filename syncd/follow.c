@@ -24,6 +24,7 @@ struct look {
 	struct store_writer *store;
 	struct follow *out;
 	struct uuid_set skipped;      /* known as unusable: the replica has them so */
+	struct uuid_set unknown;      /* present, and not known */
 	const struct uuid_set *named; /* those a complete batch speaks of */
 	enum status status;
 };
@@ -84,7 +85,7 @@ static enum status look_at_change(struct look *look, const struct batch *batch,
 	case CHANGE_PRESENT:
 		if (!is_known && !uuid_set_has(refused, change->uuid) &&
 		    !uuid_set_has(&look->skipped, change->uuid)) {
-			look->out->has_unknown = true;
+			return uuid_set_add(&look->unknown, change->uuid);
 		}
 		return CX_OK;
 	case CHANGE_SPARED:
@@ -151,10 +152,23 @@ static enum status load_skipped(struct look *look)
 	return status;
 }
 
+/* A changed entry is both, named as present and sent. */
+static void look_for_unknown(struct look *look, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count && look->unknown.count > 0; i++) {
+		if (batch->changes[i].kind != CHANGE_PRESENT) {
+			uuid_set_remove(&look->unknown, batch->changes[i].uuid);
+		}
+	}
+	look->out->has_unknown = look->unknown.count > 0;
+}
+
 enum status follow_batch(struct source *source, const struct batch *batch,
     const struct uuid_set *refused, struct follow *out)
 {
-	struct look look = { .source = source, .store = source_store(source), .out = out };
+	struct look look = {
+		.source = source, .store = source_store(source), .out = out
+	};
 	struct errbuf err;
 	enum status status = store_begin(look.store, &err);
 
@@ -162,6 +176,7 @@ enum status follow_batch(struct source *source, const struct batch *batch,
 		return status;
 	}
 	uuid_set_init(&look.skipped, source->scratch);
+	uuid_set_init(&look.unknown, source->scratch);
 	status = load_skipped(&look);
 	for (size_t i = 0; i < batch->count && status == CX_OK; i++) {
 		status = look_at_change(&look, batch, &batch->changes[i], refused);
@@ -170,7 +185,9 @@ enum status follow_batch(struct source *source, const struct batch *batch,
 		status = look_at_rest(&look, batch);
 	}
 	store_abort(look.store);
+	look_for_unknown(&look, batch);
 	uuid_set_release(&look.skipped);
+	uuid_set_release(&look.unknown);
 	return status;
 }
 

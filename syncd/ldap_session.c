@@ -424,7 +424,8 @@ void lsrc_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
 	if (ls->session == NULL) {
 		return;
 	}
-	if (ls->wants_refresh || (ms > 0 && lsrc_timer_is_running(ls, TIMER_REFRESH))) {
+	if (ls->wants_refresh || (lsrc_timer_is_running(ls, TIMER_REFRESH) &&
+				     ls->refresh_due_ms <= lsrc_now_ms() + ms)) {
 		return;
 	}
 	log_info("directory=%s full refresh: %s", ls->source->conf->name, why);
@@ -432,14 +433,22 @@ void lsrc_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
 		ls->wants_refresh = true;
 		return;
 	}
+	ls->refresh_due_ms = lsrc_now_ms() + ms;
 	lsrc_timer_start(ls, TIMER_REFRESH, ms);
 }
 
 void lsrc_refresh_forced(struct ldap_source *ls, const char *why)
 {
-	int64_t now = lsrc_now_ms();
+	int64_t now = lsrc_now_ms(), next = ls->forced_ms + sync_times.forced_refresh;
 
-	if (ls->forced_ms == 0 || now - ls->forced_ms >= sync_times.forced_refresh) {
+	if (now < ls->forced_ms) {
+		/* The next one has its turn already. */
+		return;
+	}
+	if (ls->forced_ms != 0 && now < next) {
+		ls->forced_ms = next;
+		lsrc_refresh_in(ls, next - now, why);
+	} else {
 		ls->forced_ms = now;
 		lsrc_refresh_in(ls, 0, why);
 	}

@@ -70,7 +70,8 @@ struct ldap_source {
 	bool must_drop_cookie;
 	bool wants_refresh; /* as soon as the running one is done */
 	bool was_newer;
-	int64_t forced_ms; /* when a refresh was last forced; 0 never */
+	int64_t refresh_due_ms; /* of TIMER_REFRESH */
+	int64_t forced_ms; /* when a refresh was last forced, or is to be; 0 never */
 
 	char *suffix; /* of the naming context that holds our base; NULL: not known */
 	int root_msgid, probe_msgid, newer_msgid;
@@ -121,7 +122,10 @@ void lsrc_session_end(struct ldap_source *);
 bool lsrc_is_persisting(const struct ldap_source *);
 /* A full refresh after `ms`, once things are quiet; one that is wanted already stays. */
 void lsrc_refresh_in(struct ldap_source *, int64_t ms, const char *why);
-/* For reasons that might come again and again: at most once in sync_times.forced_refresh. */
+/*
+ * For reasons that might come again and again: at most once in sync_times.forced_refresh,
+ * the next one when that has passed.
+ */
 void lsrc_refresh_forced(struct ldap_source *, const char *why);
 void lsrc_on_refresh_timer(struct ldap_source *);
 /*

@@ -191,16 +191,19 @@ static enum syncrepl_event on_entry(struct syncrepl *s, LDAP *ld, LDAPMessage *m
 /*
  * The end of the refresh. Without a cookie everything not received is gone, whatever
  * phase the server says it was in (T2). With one, a delete phase with entries that
- * cannot have changed, or with a cookie that says nothing, means that our cookie was ignored (T3).
+ * cannot have changed, or with a cookie that says nothing or is of another make than ours,
+ * means that our cookie was ignored (T3).
  */
 static enum syncrepl_event finish_refresh(struct syncrepl *s, bool has_cookie,
     struct span cookie)
 {
 	enum cookie_kind kind = cookie_kind(cookie);
+	enum cookie_kind ours = cookie_kind(buf_span(&s->cookie));
 	bool is_useful = kind == COOKIE_CSN || kind == COOKIE_OPAQUE;
 
 	s->batch.is_complete = !s->has_sent_cookie || s->is_present_closed;
-	if (!s->batch.is_complete && (s->has_old_entry || (has_cookie && !is_useful))) {
+	if (!s->batch.is_complete && (s->has_old_entry || (has_cookie && !is_useful) ||
+				       (is_useful && kind != ours))) {
 		return SYNCREPL_IGNORED;
 	}
 	if (!is_useful && !s->has_sent_cookie) {

@@ -10,6 +10,8 @@
  * coexist-cookie REPLICA [COOKIE]: prints the sync cookie that is stored for the first
  * directory, or puts another one in its place ("" removes it). No syncd may run.
  */
+#define FIRST_ID 1
+
 static int run(struct store_writer *store, const char *cookie)
 {
 	char key[SYNC_NOTES_KEY_MAX];
@@ -21,11 +23,13 @@ static int run(struct store_writer *store, const char *cookie)
 		fprintf(stderr, "%s\n", err.text);
 		return EX_SOFTWARE;
 	}
-	sync_notes_key(key, 0, SYNC_NOTES_COOKIE);
+	sync_notes_key(key, FIRST_ID, SYNC_NOTES_COOKIE);
 	if (cookie == NULL) {
 		status = store_get_meta(store, key, &stored);
 		if (status == CX_OK) {
 			printf("%.*s\n", (int)stored.len, stored.ptr);
+		} else if (status == CX_NOTFOUND) {
+			status = CX_OK;
 		}
 		store_abort(store);
 	} else {

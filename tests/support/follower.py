@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import shutil
 import socket
 import threading
 
@@ -121,6 +122,7 @@ log {{ level = "debug" }}
                      f"{difference(self.dump(), other.dump())}\n{self.log()}")
         finally:
             other.daemon.close()
+            shutil.rmtree(other.folder)
 
     def close(self):
         self.daemon.close()
