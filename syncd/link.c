@@ -13,6 +13,7 @@
 
 #include "daemon/log.h"
 #include "syncd/link_bind.h"
+#include "syncd/link_secret.h"
 
 /*
  * An attempt is shared by the loop, which started it, and its thread; the last one
@@ -36,6 +37,9 @@ void link_global_init(void)
 
 	/* ldap.conf, ~/.ldaprc and LDAP* in the environment would switch off checks. */
 	setenv("LDAPNOINIT", "1", 1);
+	/* GnuTLS would write the keys of every connection there. */
+	unsetenv("SSLKEYLOGFILE");
+	link_no_core();
 	if (ldap_get_option(NULL, LDAP_OPT_API_INFO, &info) == LDAP_OPT_SUCCESS) {
 		ldap_memfree(info.ldapai_vendor_name);
 		ldap_memvfree((void **)info.ldapai_extensions);
@@ -80,6 +84,7 @@ static void *attempt_run(void *argument)
 	ssize_t n;
 
 	link_establish(&a->settings, &result);
+	link_wipe_stack();
 	pthread_mutex_lock(&a->lock);
 	a->result = result;
 	pthread_mutex_unlock(&a->lock);

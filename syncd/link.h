@@ -48,11 +48,21 @@ void link_cancel(struct link_attempt *);
 
 /*
  * The password in `path`, without one newline at its end. CX_EINVAL: others than owner and group
- * may read or write it, it is empty, holds a NUL, or is over LINK_PASSWORD_MAX; CX_EIO. Clear
+ * may read or write it, it is another user's than ours and not root's, it is empty, holds a NUL, or is over LINK_PASSWORD_MAX; CX_EIO. Clear
  * the memory (explicit_bzero) after use.
  */
 #define LINK_PASSWORD_MAX 1024
 enum status link_read_password(const char *path, char out[LINK_PASSWORD_MAX + 1],
     size_t *len, struct errbuf *);
+
+/*
+ * The files that a login is made of, as they are now (also: not there), to tell whether
+ * anybody changed one. Compare with memcmp().
+ */
+#define LINK_FILES 4
+struct link_marks {
+	int64_t files[LINK_FILES][5];
+};
+void link_mark_files(const struct conf_directory *, struct link_marks *);
 
 #endif

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "syncd/link_secret.h"
 
 /* Where Debian and others keep the authorities they trust; used where none is configured. */
 #define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
@@ -52,82 +53,6 @@ void link_settings_release(struct link_settings *s)
 	free(s->tls_cert_file);
 	free(s->tls_key_file);
 	memset(s, 0, sizeof(*s));
-}
-
-static enum status read_all(int fd, char *out, size_t size, size_t *len)
-{
-	*len = 0;
-	while (*len < size) {
-		ssize_t n = read(fd, out + *len, size - *len);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n < 0) {
-			return CX_EIO;
-		}
-		if (n == 0) {
-			return CX_OK;
-		}
-		*len += (size_t)n;
-	}
-	return CX_OK;
-}
-
-static enum status check_password(const char *path, char *text, size_t *len,
-    struct errbuf *err)
-{
-	if (*len > 0 && text[*len - 1] == '\n') {
-		--*len;
-	}
-	if (*len > LINK_PASSWORD_MAX) {
-		errbuf_set(err, "%s: the password is too long", path);
-		return CX_EINVAL;
-	}
-	if (*len == 0 || memchr(text, '\0', *len) != NULL) {
-		/* An empty one would be an anonymous bind that looks like success. */
-		errbuf_set(err, "%s: %s", path,
-		    *len == 0 ? "the password is empty"
-			      : "there is a NUL in the password");
-		return CX_EINVAL;
-	}
-	text[*len] = '\0';
-	return CX_OK;
-}
-
-enum status link_read_password(const char *path, char out[LINK_PASSWORD_MAX + 1],
-    size_t *len, struct errbuf *err)
-{
-	char text[LINK_PASSWORD_MAX + 2];
-	struct stat st;
-	enum status status;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		errbuf_set(err, "%s: %s", path, strerror(errno));
-		if (fd >= 0) {
-			close(fd);
-		}
-		return CX_EIO;
-	}
-	if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-		errbuf_set(err,
-		    "%s: others can read or change the password (chmod o-rwx)", path);
-		close(fd);
-		return CX_EINVAL;
-	}
-	status = read_all(fd, text, sizeof(text), len);
-	if (status != CX_OK) {
-		errbuf_set(err, "%s: %s", path, strerror(errno));
-	} else {
-		status = check_password(path, text, len, err);
-	}
-	close(fd);
-	if (status == CX_OK) {
-		memcpy(out, text, *len + 1);
-	}
-	explicit_bzero(text, sizeof(text));
-	return status;
 }
 
 static bool has_scheme(const char *uri, const char *scheme)
@@ -276,12 +201,6 @@ static int sasl_interact(LDAP *ld, unsigned flags, void *defaults, void *prompts
 	return LDAP_SUCCESS;
 }
 
-static bool is_loopback(const char *uri)
-{
-	return has_scheme(uri, "ldap://127.") || has_scheme(uri, "ldap://localhost") ||
-	       has_scheme(uri, "ldap://[::1]") || has_scheme(uri, "ldapi://");
-}
-
 static int bind_simple(LDAP *ld, const struct link_settings *s,
     struct link_result *result)
 {
@@ -296,12 +215,14 @@ static int bind_simple(LDAP *ld, const struct link_settings *s,
 			return result->code = LDAP_LOCAL_ERROR;
 		}
 		result->is_clear_text =
-		    !uses_tls(s) && !is_loopback(s->uri) && *s->bind_dn != '\0';
+		    !uses_tls(s) && !link_is_local(s->uri) && *s->bind_dn != '\0';
 	}
 	credentials.bv_len = (ber_len_t)len;
+	link_wipe_begin(ld);
 	rc = ldap_sasl_bind_s(ld, s->bind_dn, LDAP_SASL_SIMPLE, &credentials, NULL,
 	    NULL, NULL);
 	explicit_bzero(password, sizeof(password));
+	link_wipe_end(ld);
 	return rc;
 }
 
@@ -319,7 +240,13 @@ static int bind_as_told(LDAP *ld, const struct link_settings *s,
 		nobody.bv_val = empty;
 		rc = ldap_sasl_bind_s(ld, NULL, "EXTERNAL", &nobody, NULL, NULL, NULL);
 	} else {
+		ber_len_t none = 0;
+
 		ldap_set_option(ld, LDAP_OPT_X_SASL_NOCANON, LDAP_OPT_ON);
+		if (uses_tls(s)) {
+			/* One encryption is enough, and Active Directory refuses two. */
+			ldap_set_option(ld, LDAP_OPT_X_SASL_SSF_MAX, &none);
+		}
 		rc = ldap_sasl_interactive_bind_s(ld, NULL, s->sasl_mech, NULL, NULL,
 		    LDAP_SASL_QUIET, sasl_interact, NULL);
 	}

@@ -17,8 +17,14 @@ static const char *own_name(void)
 	return entry != NULL ? entry->pw_name : "this user";
 }
 
+enum privacy {
+	PRIVACY_NONE,
+	PRIVACY_OTHERS, /* may not read it; those of its group may */
+	PRIVACY_OWN,    /* nor may it be another user's */
+};
+
 /* `key` needs `path`; "": it names none. */
-static enum status check_file(const char *key, const char *path, bool is_private,
+static enum status check_file(const char *key, const char *path, enum privacy privacy,
     struct errbuf *err)
 {
 	enum status status = CX_ECONF;
@@ -36,9 +42,12 @@ static enum status check_file(const char *key, const char *path, bool is_private
 		errbuf_set(err, "%s: %s (%s)", path, strerror(errno), key);
 	} else if (S_ISDIR(st.st_mode)) {
 		errbuf_set(err, "%s: a file is wanted (%s)", path, key);
-	} else if (is_private && (st.st_mode & S_IROTH) != 0) {
+	} else if (privacy != PRIVACY_NONE && (st.st_mode & S_IROTH) != 0) {
 		errbuf_set(err, "%s: everybody can read it, say chmod o-rwx (%s)", path,
 		    key);
+	} else if (privacy == PRIVACY_OWN && st.st_uid != 0 && st.st_uid != geteuid()) {
+		errbuf_set(err, "%s: it belongs to another user than %s and root (%s)",
+		    path, own_name(), key);
 	} else {
 		status = CX_OK;
 	}
@@ -53,20 +62,20 @@ static enum status check_directory(const struct conf_directory *d, struct errbuf
 	const struct {
 		const char *key;
 		const char *path;
-		bool is_private;
+		enum privacy privacy;
 	} files[] = {
-		{ "ldif", d->ldif, false },
-		{ "bind_password_file", d->bind_password_file, true },
-		{ "tls_ca_file", d->tls_ca_file, false },
-		{ "tls_cert_file", d->tls_cert_file, false },
-		{ "tls_key_file", d->tls_key_file, true },
+		{ "ldif", d->ldif, PRIVACY_NONE },
+		{ "bind_password_file", d->bind_password_file, PRIVACY_OWN },
+		{ "tls_ca_file", d->tls_ca_file, PRIVACY_NONE },
+		{ "tls_cert_file", d->tls_cert_file, PRIVACY_NONE },
+		{ "tls_key_file", d->tls_key_file, PRIVACY_OTHERS },
 	};
 	enum status status = CX_OK;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && status == CX_OK;
 	     i++) {
 		status =
-		    check_file(files[i].key, files[i].path, files[i].is_private, err);
+		    check_file(files[i].key, files[i].path, files[i].privacy, err);
 	}
 	return status;
 }
@@ -76,7 +85,7 @@ static enum status check_secrets(const char *const *files, struct errbuf *err)
 	enum status status = CX_OK;
 
 	for (; *files != NULL && status == CX_OK; files++) {
-		status = check_file("secret_file", *files, true, err);
+		status = check_file("secret_file", *files, PRIVACY_OTHERS, err);
 	}
 	return status;
 }
@@ -84,7 +93,7 @@ static enum status check_secrets(const char *const *files, struct errbuf *err)
 enum status conf_files_check(const struct conf *conf, const char *program,
     struct errbuf *err)
 {
-	enum status status = check_file("-c", conf->path, false, err);
+	enum status status = check_file("-c", conf->path, PRIVACY_NONE, err);
 
 	if (strcmp(program, "coexist-syncd") == 0) {
 		for (size_t i = 0; i < conf->directory_count && status == CX_OK; i++) {

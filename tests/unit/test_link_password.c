@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "syncd/link.h"
 #include "unit.h"
@@ -97,6 +98,52 @@ START_TEST(names_a_file_that_is_not_there)
 }
 END_TEST
 
+START_TEST(a_password_of_another_user_is_not_ours)
+{
+	char *folder = unit_mkdir(), path[4200], out[LINK_PASSWORD_MAX + 1];
+	struct errbuf err = { "" };
+	size_t len;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/secret", folder);
+	file = fopen(path, "wb");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs("secret", file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	ck_assert(link_read_password(path, out, &len, &err) == CX_OK);
+	if (chown(path, 12345, (gid_t)-1) == 0) { /* only root can */
+		ck_assert(link_read_password(path, out, &len, &err) == CX_EINVAL);
+		ck_assert_ptr_nonnull(strstr(err.text, "uid 12345"));
+	}
+	unit_rmdir(folder);
+}
+END_TEST
+
+START_TEST(a_change_of_any_file_shows)
+{
+	char *folder = unit_mkdir(), path[4200];
+	struct conf_directory conf = { .bind_password_file = path, .tls_ca_file = "",
+		.tls_cert_file = "", .tls_key_file = "" };
+	struct link_marks missing, before, after;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/secret", folder);
+	link_mark_files(&conf, &missing);
+	file = fopen(path, "wb");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fclose(file), 0);
+	link_mark_files(&conf, &before);
+	ck_assert_int_ne(memcmp(&missing, &before, sizeof(before)), 0);
+	link_mark_files(&conf, &after);
+	ck_assert_int_eq(memcmp(&before, &after, sizeof(before)), 0);
+	ck_assert_int_eq(truncate(path, 5), 0);
+	link_mark_files(&conf, &after);
+	ck_assert_int_ne(memcmp(&before, &after, sizeof(before)), 0);
+	unit_rmdir(folder);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("link_password");
@@ -106,6 +153,8 @@ Suite *unit_suite(void)
 	    sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tc, takes_the_longest_password_and_none_longer);
 	tcase_add_test(tc, names_a_file_that_is_not_there);
+	tcase_add_test(tc, a_password_of_another_user_is_not_ours);
+	tcase_add_test(tc, a_change_of_any_file_shows);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
