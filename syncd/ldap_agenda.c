@@ -7,7 +7,8 @@
 /*
  * What slapd does not tell of is found by reading again, a moment after the change that it
  * follows from: referrers of an entry that was renamed or removed, everything below a
- * container. Once that change and its cookie are stored nobody tells of it again, so what is
+ * container; and what became of entries that a server did not name and that were kept
+ * (ldap_grace.c). Once that change and its cookie are stored nobody tells of it again, so what is
  * still to be read is stored with them: else a process that is killed in that
  * moment, or a connection that is lost, leaves the replica wrong until the next full refresh.
  *
@@ -35,7 +36,8 @@ static enum status add_referrers(struct ldap_source *ls, const struct uuid_set *
 static bool wants_refresh(struct ldap_source *ls, const struct follow *follow,
     bool is_full)
 {
-	if (ls->wants_refresh || lsrc_timer_is_running(ls, TIMER_REFRESH)) {
+	if (ls->wants_refresh || lsrc_timer_is_running(ls, TIMER_REFRESH) ||
+	    ls->grace_until_ms > 0) {
 		return true;
 	}
 	return !is_full && (ls->next != NULL || follow->is_container_changed ||

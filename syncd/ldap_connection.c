@@ -1,41 +1,10 @@
 #include "config.h"
 
-#include <openssl/rand.h>
-
 #include "daemon/log.h"
 #include "syncd/ldap_source.h"
 
 /* Messages taken in one go, so that other directories get their turn. */
 #define DRAIN_MAX 500
-
-/* Give or take a quarter, so that the servers of a site do not come all at once. */
-static int64_t jitter(int64_t ms)
-{
-	uint32_t random = 0;
-
-	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1) {
-		return ms;
-	}
-	return ms - ms / 4 + (int64_t)(random % (uint32_t)(ms / 2 + 1));
-}
-
-static int64_t backoff(unsigned failures)
-{
-	int64_t ms = sync_times.backoff_min;
-
-	for (unsigned i = 1; i < failures && ms < sync_times.backoff_max; i++) {
-		ms *= 2;
-	}
-	return jitter(ms < sync_times.backoff_max ? ms : sync_times.backoff_max);
-}
-
-static void retry_in(struct ldap_source *ls, int64_t ms)
-{
-	ls->source->state = "waiting";
-	log_info("directory=%s next attempt in %lld.%01lld s", ls->source->conf->name,
-	    (long long)(ms / 1000), (long long)(ms % 1000 / 100));
-	lsrc_timer_start(ls, TIMER_RETRY, ms);
-}
 
 /* Back to where nothing runs. What came in and was not delivered is forgotten. */
 void lsrc_disconnect(struct ldap_source *ls)
@@ -59,20 +28,6 @@ void lsrc_disconnect(struct ldap_source *ls)
 	}
 }
 
-/* The URI in use is of no use: the next at once, or all again in `ms` (0: by backoff). */
-static void next_uri(struct ldap_source *ls, int64_t ms)
-{
-	ls->uri_at = (ls->uri_at + 1) % ls->uri_count;
-	ls->tried++;
-	if (ls->tried < ls->uri_count) {
-		lsrc_connect(ls);
-		return;
-	}
-	ls->tried = 0;
-	ls->failures++;
-	retry_in(ls, ms > 0 ? ms : backoff(ls->failures));
-}
-
 void lsrc_lost(struct ldap_source *ls, const char *why)
 {
 	bool was_persisting = lsrc_is_persisting(ls);
@@ -82,11 +37,10 @@ void lsrc_lost(struct ldap_source *ls, const char *why)
 	    why);
 	lsrc_disconnect(ls);
 	if (was_persisting) {
-		retry_in(ls, was_stable ? sync_times.first_retry
-					: jitter(sync_times.backoff_min * 3 / 4));
+		lsrc_retry_lost(ls, was_stable);
 	} else {
 		/* A server that takes connections and loses them all the same is of no use. */
-		next_uri(ls, 0);
+		lsrc_next_uri(ls, 0);
 	}
 }
 
@@ -94,7 +48,7 @@ void lsrc_failed_for(struct ldap_source *ls, const char *why, int64_t ms)
 {
 	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);
 	lsrc_disconnect(ls);
-	next_uri(ls, ms);
+	lsrc_next_uri(ls, ms);
 }
 
 void lsrc_failed(struct ldap_source *ls, const char *why)
@@ -106,7 +60,7 @@ void lsrc_again_in(struct ldap_source *ls, const char *why, int64_t ms)
 {
 	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);
 	lsrc_disconnect(ls);
-	retry_in(ls, ms);
+	lsrc_retry_in(ls, ms);
 }
 
 bool lsrc_search(struct ldap_source *ls, const char *base, int scope,
@@ -232,7 +186,10 @@ static void on_linked(void *context, const struct link_result *result)
 	lsrc_timer_stop(ls, TIMER_ATTEMPT);
 	if (result->ld == NULL) {
 		source_error(ls->source, "%s: %s", uri, result->error.text);
-		next_uri(ls, result->is_refused ? jitter(sync_times.backoff_max) : 0);
+		if (result->is_refused) {
+			lsrc_refused(ls);
+		}
+		lsrc_next_uri(ls, 0);
 		return;
 	}
 	ls->ld = result->ld;
@@ -261,13 +218,15 @@ static void on_linked(void *context, const struct link_result *result)
 
 void lsrc_connect(struct ldap_source *ls)
 {
+	lsrc_timer_stop(ls, TIMER_WATCH);
+	link_mark_files(ls->source->conf, &ls->marks);
 	ls->source->state = "connecting";
 	ls->source->server = ls->uris[ls->uri_at];
 	ls->attempt = link_connect(ls->source->base, ls->source->conf,
 	    ls->uris[ls->uri_at], on_linked, ls);
 	if (ls->attempt == NULL) {
 		source_error(ls->source, "no thread or no memory to connect with");
-		retry_in(ls, backoff(++ls->failures));
+		lsrc_retry_in(ls, lsrc_backoff(++ls->failures));
 	} else if (ls->uri_count > 1) {
 		lsrc_timer_start(ls, TIMER_ATTEMPT, sync_times.attempt_max);
 	}

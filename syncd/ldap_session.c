@@ -128,6 +128,9 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 		status = lsrc_agenda_note(ls, batch, &follow, is_full);
 	}
 	if (status == CX_OK) {
+		status = lsrc_grace_note(ls, batch);
+	}
+	if (status == CX_OK) {
 		status = source_deliver(ls->source, batch);
 	}
 	batch_clear(batch);
@@ -220,6 +223,7 @@ static void settle_in(struct ldap_source *ls, bool is_new)
 	ls->source->state = "persist";
 	lsrc_timer_stop(ls, TIMER_SILENCE);
 	start_interval(ls);
+	lsrc_grace_begin(ls);
 	if (is_new) {
 		ls->connected_ms = lsrc_now_ms();
 		lsrc_probe_begin(ls);
@@ -243,12 +247,18 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 	size_t entries = s->entries, references = s->references;
 	bool is_full = !s->has_sent_cookie;
 	int64_t took = lsrc_now_ms() - s->started_ms;
+	enum status status;
 
 	if (!is_new && !hand_over(ls)) {
 		return;
 	}
 	s->batch.is_refresh = true;
 	s->batch.is_full = is_full;
+	status = lsrc_grace_spare(ls, &s->batch, buf_span(&s->cookie));
+	if (status != CX_OK) {
+		lsrc_failed(ls, status_text(status));
+		return;
+	}
 	if (!lsrc_session_flush(ls, true)) {
 		return;
 	}

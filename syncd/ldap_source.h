@@ -6,6 +6,7 @@
 #include "syncd/follow.h"
 #include "syncd/link.h"
 #include "syncd/poll.h"
+#include "syncd/recent.h"
 #include "syncd/source.h"
 #include "syncd/sync_times.h"
 #include "syncd/syncrepl.h"
@@ -15,8 +16,10 @@
  * the event loop and never wait:
  *
  *   source_ldap.c      start and stop, timers
- *   ldap_connection.c  connecting, failover, backoff; reading messages
+ *   ldap_connection.c  connecting, losing the connection; reading messages
+ *   ldap_retry.c       which server is next and when: failover, backoff
  *   ldap_session.c     sync searches: begin, deliver, errors; hand-over to a full refresh
+ *   ldap_grace.c       entries that a server which lags does not have yet
  *   ldap_probe.c       contextCSN as proof of contact and of being up to date
  *   ldap_newer.c       entries that a server which was killed forgot to tell of
  *   ldap_reread.c      entries whose references slapd may have repaired
@@ -33,6 +36,7 @@
 
 enum ldap_timer {
 	TIMER_RETRY,
+	TIMER_WATCH, /* files of the login, during TIMER_RETRY */
 	TIMER_ATTEMPT,
 	TIMER_DRAIN,
 	TIMER_SETTLE,
@@ -40,6 +44,7 @@ enum ldap_timer {
 	TIMER_SILENCE,
 	TIMER_PROBE,
 	TIMER_REFRESH,  /* a full refresh that is wanted soon */
+	TIMER_GRACE,    /* what was kept for want of proof is looked at again */
 	TIMER_INTERVAL, /* the daily one */
 	TIMER_REREAD,
 	TIMER_POLL,
@@ -59,6 +64,8 @@ struct ldap_source {
 	LDAP *ld;
 	struct event *readable;
 	size_t tried;      /* URIs since the last that worked */
+	int64_t *refused_until; /* for each URI: it refused our login; 0: it did not */
+	struct link_marks marks, last_marks; /* of the last attempt, of the last look */
 	unsigned failures; /* rounds of them, and connections that were no good */
 	bool is_polling;
 	int64_t connected_ms, persist_again_ms;
@@ -68,6 +75,8 @@ struct ldap_source {
 	struct uuid_set refused;
 	struct uuid_set touched; /* delivered since `next` began */
 	bool must_drop_cookie;
+	struct recent recent; /* what came lately, and from whom */
+	int64_t grace_until_ms; /* when entries that were spared are judged; 0: there are none */
 	bool wants_refresh; /* as soon as the running one is done */
 	bool was_newer;
 	int64_t refresh_due_ms; /* of TIMER_REFRESH */
@@ -109,6 +118,24 @@ void lsrc_failed(struct ldap_source *, const char *why);
 void lsrc_failed_for(struct ldap_source *, const char *why, int64_t ms);
 /* Nothing is wrong with this server, but there is nothing to wait for: again in `ms`. */
 void lsrc_again_in(struct ldap_source *, const char *why, int64_t ms);
+
+/* The time to wait after that many rounds of failures, give or take a quarter. */
+int64_t lsrc_backoff(unsigned failures);
+/* lsrc_connect() in `ms`, or as soon as a file of the login changes. */
+void lsrc_retry_in(struct ldap_source *, int64_t ms);
+/* lsrc_connect() at once, also with servers that refused us. */
+void lsrc_retry_now(struct ldap_source *);
+/* The server in use refused our login: it is left alone for long, lest it lock the account. */
+void lsrc_refused(struct ldap_source *);
+/* The URI in use is of no use: the next at once, or all again in `ms` (0: by backoff). */
+void lsrc_next_uri(struct ldap_source *, int64_t ms);
+/*
+ * Soon again after a lost connection that had us in step: with the same server if the connection
+ * was a good one, so that no server that lags is taken for the sake of a moment.
+ */
+void lsrc_retry_lost(struct ldap_source *, bool was_good);
+void lsrc_on_watch_timer(struct ldap_source *);
+
 /* Sends a search; *msgid -1 and false (after lsrc_lost()) where it cannot be sent. */
 bool lsrc_search(struct ldap_source *, const char *base, int scope, const char *filter,
     char **attributes, LDAPControl **, int *msgid);
@@ -133,6 +160,18 @@ void lsrc_on_refresh_timer(struct ldap_source *);
  * that nothing can be missing from it. False: the connection was given up.
  */
 bool lsrc_deliver(struct ldap_source *, struct batch *, bool is_full);
+
+/* Before a delivery: who sent what is remembered for a while. */
+enum status lsrc_grace_note(struct ldap_source *, const struct batch *);
+/*
+ * Before the delivery of a refresh, whose new cookie is `cookie`: entries that another server sent
+ * lately and this one does not have are spared, where it is not known to be as new. A
+ * full refresh follows when the time of grace is over.
+ */
+enum status lsrc_grace_spare(struct ldap_source *, struct batch *, struct span cookie);
+/* On each new connection that is in step: what is owed is not forgotten. */
+void lsrc_grace_begin(struct ldap_source *);
+void lsrc_on_grace_timer(struct ldap_source *);
 
 void lsrc_probe_begin(struct ldap_source *);
 void lsrc_probe_end(struct ldap_source *);

@@ -102,8 +102,23 @@ static void on_timer_poll(evutil_socket_t fd, short what, void *context)
 	lsrc_begin_work(context);
 }
 
+static void on_timer_watch(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	lsrc_on_watch_timer(context);
+}
+
+static void on_timer_grace(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	lsrc_on_grace_timer(context);
+}
+
 static const event_callback_fn timer_callbacks[TIMER_COUNT] = {
 	[TIMER_RETRY] = on_timer_retry,
+	[TIMER_WATCH] = on_timer_watch,
 	[TIMER_ATTEMPT] = on_timer_attempt,
 	[TIMER_DRAIN] = on_timer_drain,
 	[TIMER_SETTLE] = on_timer_flush,
@@ -111,6 +126,7 @@ static const event_callback_fn timer_callbacks[TIMER_COUNT] = {
 	[TIMER_SILENCE] = on_timer_silence,
 	[TIMER_PROBE] = on_timer_probe,
 	[TIMER_REFRESH] = on_timer_refresh,
+	[TIMER_GRACE] = on_timer_grace,
 	[TIMER_INTERVAL] = on_timer_interval,
 	[TIMER_REREAD] = on_timer_reread,
 	[TIMER_POLL] = on_timer_poll,
@@ -131,7 +147,8 @@ static bool split_uris(struct ldap_source *ls, const char *text)
 		}
 		text += len;
 	}
-	return ls->uris != NULL && ls->uri_count > 0;
+	ls->refused_until = calloc(ls->uri_count + 1, sizeof(ls->refused_until[0]));
+	return ls->uris != NULL && ls->uri_count > 0 && ls->refused_until != NULL;
 }
 
 static bool add_attribute(struct ldap_source *ls, size_t *count, const char *name)
@@ -193,6 +210,8 @@ static void backend_free(struct ldap_source *ls)
 	}
 	free_list(ls->uris);
 	free_list(ls->attributes);
+	free(ls->refused_until);
+	recent_release(&ls->recent);
 	free(ls->filter);
 	free(ls->suffix);
 	uuid_set_release(&ls->refused);
@@ -217,6 +236,7 @@ static bool backend_fill(struct ldap_source *ls, struct source *source)
 	uuid_set_init(&ls->reread, source->scratch);
 	uuid_set_init(&ls->reread_touched, source->scratch);
 	batch_init(&ls->reread_batch, source->id, source->scratch);
+	recent_init(&ls->recent, source->scratch);
 	buf_init(&ls->probe_csns);
 	buf_init(&ls->ahead_csns);
 	ldap_entry_init(&ls->entry);
@@ -273,7 +293,7 @@ static void refresh(struct source *source)
 
 	if (lsrc_timer_is_running(ls, TIMER_RETRY)) {
 		ls->must_drop_cookie = true;
-		lsrc_timer_start(ls, TIMER_RETRY, 0);
+		lsrc_retry_now(ls);
 	} else if (lsrc_timer_is_running(ls, TIMER_POLL)) {
 		lsrc_timer_start(ls, TIMER_POLL, 0);
 	} else if (ls->attempt != NULL) {

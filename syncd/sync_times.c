@@ -20,5 +20,7 @@ const struct sync_times sync_times = {
 	.container = 5 * SECOND,
 	.forced_refresh = 60 * MINUTE,
 	.persist_again = 60 * MINUTE,
+	.watch = 1 * SECOND,
+	.lag_grace = 10 * MINUTE,
 	.reread = { 100, 500, 2 * SECOND },
 };

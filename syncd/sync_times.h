@@ -25,6 +25,8 @@ struct sync_times {
 	int64_t
 	    forced_refresh;    /* other reasons for a refresh count once in this time */
 	int64_t persist_again; /* a server that cannot persist is asked again */
+	int64_t watch;     /* files of the login are looked at so often while we wait */
+	int64_t lag_grace; /* what another server sent so lately need not be here yet */
 	int64_t reread[SYNC_REREADS]; /* referrers, after a rename or a removal */
 };
 

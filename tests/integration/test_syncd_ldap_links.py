@@ -8,6 +8,7 @@ import pytest
 
 from support.follower import DOMAIN, PEOPLE, Follower, Proxy, mailbox
 from support.slapd import Slapd
+from support.tls import make_ca, make_certificate
 from support.wait import FACTOR, free_port, run, wait_for
 
 
@@ -187,23 +188,6 @@ def test_external_over_ldapi(server, follow):
 
 
 # --- TLS ---
-
-def make_ca(folder, name):
-    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"])
-    return f"{folder}/{name}.pem"
-
-
-def make_certificate(folder, ca, name, san):
-    key, request, out = (f"{folder}/{name}.{end}" for end in ("key", "csr", "pem"))
-    run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
-         "-keyout", key, "-out", request])
-    with open(f"{folder}/{name}.ext", "w", encoding="ascii") as ext:
-        ext.write(f"subjectAltName={san}\n")
-    run(["openssl", "x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca[:-3] + "key",
-         "-CAcreateserial", "-days", "2", "-extfile", f"{folder}/{name}.ext", "-out", out])
-    return out, key
-
 
 @pytest.fixture
 def tls(folder, server):

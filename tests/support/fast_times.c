@@ -21,5 +21,7 @@ const struct sync_times sync_times = {
 	.container = 200,
 	.forced_refresh = 1000,
 	.persist_again = 1000,
+	.watch = 100,
+	.lag_grace = 4000,
 	.reread = { 50, 200, 500 },
 };
