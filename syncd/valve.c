@@ -50,10 +50,14 @@ void valve_write(const struct valve *valve, struct buf *out)
 	}
 }
 
-/* A minute counts as long as any part of it does; one of the future (the clock was set back) does not. */
+/*
+ * A minute counts as long as any part of it does. One of the future does where the clock may
+ * just have been put right; one further off does not, or it would count for hours.
+ */
 static bool is_recent(const struct valve_minute *minute, int64_t now)
 {
-	return minute->start <= now && minute->start + 60 > now - VALVE_WINDOW_S;
+	return minute->start <= now + VALVE_WINDOW_S &&
+	       minute->start + 60 > now - VALVE_WINDOW_S;
 }
 
 bool valve_trips(const struct valve *valve, const struct valve_question *question)

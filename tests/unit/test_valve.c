@@ -27,6 +27,11 @@ struct row {
 static const struct row rows[] = {
 	{ "none", { { 0, 0, 0 } }, ASK(1000, 0, 0, 10), false },
 	{ "twenty are never too many", { { 0, 0, 0 } }, ASK(30, 0, 20, 10), false },
+	{ "twenty that are all", { { 0, 0, 0 } }, ASK(20, 0, 20, 10), true },
+	{ "all but one of 21", { { 0, 0, 0 } }, ASK(21, 0, 20, 10), false },
+	{ "one of two", { { 0, 0, 0 } }, ASK(2, 0, 1, 10), false },
+	{ "the last that is not kept back", { { 0, 0, 0 } }, ASK(2, 1, 1, 10), true },
+	{ "21, just over a tenth", { { 0, 0, 0 } }, ASK(209, 0, 21, 10), true },
 	{ "21 and more than a tenth", { { 0, 0, 0 } }, ASK(200, 0, 21, 10), true },
 	{ "21, exactly a tenth", { { 0, 0, 0 } }, ASK(210, 0, 21, 10), false },
 	{ "21 of very many", { { 0, 0, 0 } }, ASK(100000, 0, 21, 10), false },
@@ -44,6 +49,10 @@ static const struct row rows[] = {
 	{ "just not more than a tenth", { { 60, 99, 99 } }, ASK(901, 0, 1, 10), false },
 	{ "what was kept back counts on", { { 60, 50, 0 } }, ASK(1000, 50, 51, 10), true },
 	{ "long ago", { { 700, 50, 50 } }, ASK(100, 0, 1, 10), false },
+	{ "ten minutes ago", { { 600, 50, 50 } }, ASK(100, 0, 1, 10), true },
+	{ "over ten minutes ago", { { 660, 50, 50 } }, ASK(100, 0, 1, 10), false },
+	{ "two hours ago (the clock was set forward)", { { 7200, 50, 50 } }, ASK(100, 0, 1, 10), false },
+	{ "a little in the future (the clock was put right)", { { -60, 50, 50 } }, ASK(100, 0, 1, 10), true },
 	{ "in the future (the clock was set back)", { { -3600, 50, 50 } }, ASK(100, 0, 1, 10), false },
 };
 /* clang-format on */
