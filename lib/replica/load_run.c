@@ -2,12 +2,14 @@
 
 #include "replica/load_run.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* In front of each record as it came. */
 struct incoming_header {
-	uint64_t len;
+	uint32_t len;
+	bool is_outdated; /* another record of this uuid came later */
 	uint8_t uuid[16];
 };
 
@@ -41,7 +43,7 @@ void run_free(struct load_run *run)
 
 enum status run_add(struct load_run *run, const uint8_t uuid[16], struct span record)
 {
-	struct incoming_header header = { .len = record.len };
+	struct incoming_header header = { .len = (uint32_t)record.len };
 	char *at = spool_extend(&run->incoming, sizeof(header) + record.len);
 
 	if (!at) {
@@ -149,16 +151,15 @@ static struct sort_item *items_of(struct run_sorter *sorter, unsigned kind,
 	return (struct sort_item *)(void *)sorter->items[kind].data;
 }
 
-static enum status add_item(struct run_sorter *sorter, unsigned kind, uint64_t prefix,
-    size_t at)
+static enum status add_item(struct run_sorter *sorter, unsigned kind, size_t at)
 {
-	struct sort_item item = { prefix, at };
+	struct sort_item item = { .at = at };
 
 	return spool_add(&sorter->items[kind], &item, sizeof(item));
 }
 
 static enum status sort_items(struct run_sorter *sorter, unsigned kind,
-    sort_compare *compare, void *context)
+    const struct sort_order *order)
 {
 	size_t count;
 	struct sort_item *items = items_of(sorter, kind, &count);
@@ -172,39 +173,42 @@ static enum status sort_items(struct run_sorter *sorter, unsigned kind,
 	if (!temp) {
 		return spool_failure(&sorter->temp, NULL);
 	}
-	load_sort(items, temp, count, compare, context);
+	load_sort(items, temp, count, order);
 	return CX_OK;
+}
+
+static struct span incoming_key(const struct sort_item *item, void *context)
+{
+	const struct load_run *run = context;
+
+	return spool_at(&run->incoming,
+	    item->at + offsetof(struct incoming_header, uuid), 16);
 }
 
 /* By uuid, and of one uuid as they came. */
 static int compare_incoming(const struct sort_item *a, const struct sort_item *b,
     void *context)
 {
-	struct load_run *run = context;
-	struct span record;
-	struct incoming_header first = incoming_at(run, a->at, &record);
-	struct incoming_header second = incoming_at(run, b->at, &record);
-	int order = memcmp(first.uuid, second.uuid, sizeof(first.uuid));
+	int order = span_compare(incoming_key(a, context), incoming_key(b, context));
 
 	return order ? order : a->at < b->at ? -1 : a->at > b->at;
 }
 
-/* The records by uuid, and of each uuid the last. */
+/* The records by uuid, and of each uuid the last; the others are marked. */
 static enum status order_records(struct load_run *run, struct run_sorter *sorter)
 {
+	struct sort_order order = { incoming_key, compare_incoming, run };
 	enum status status = CX_OK;
 
 	for (size_t at = 0; at < run->incoming.len && status == CX_OK;) {
 		struct span record;
-		struct incoming_header header = incoming_at(run, at, &record);
 
-		status = add_item(sorter, RUN_RECORDS,
-		    load_sort_prefix((const char *)header.uuid, sizeof(header.uuid), 0),
-		    at);
-		at += sizeof(header) + record.len;
+		status = add_item(sorter, RUN_RECORDS, at);
+		at +=
+		    sizeof(struct incoming_header) + incoming_at(run, at, &record).len;
 	}
 	if (status == CX_OK) {
-		status = sort_items(sorter, RUN_RECORDS, compare_incoming, run);
+		status = sort_items(sorter, RUN_RECORDS, &order);
 	}
 	if (status != CX_OK) {
 		return status;
@@ -213,31 +217,19 @@ static enum status order_records(struct load_run *run, struct run_sorter *sorter
 	struct sort_item *items = items_of(sorter, RUN_RECORDS, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		struct span record;
-		bool is_last =
-		    i + 1 == count || items[i].prefix != items[i + 1].prefix ||
-		    memcmp(incoming_at(run, items[i].at, &record).uuid,
-			incoming_at(run, items[i + 1].at, &record).uuid, 16) != 0;
-
-		if (is_last) {
+		if (i + 1 == count || items[i].prefix != items[i + 1].prefix ||
+		    !span_equal(incoming_key(&items[i], run),
+			incoming_key(&items[i + 1], run))) {
 			items[kept++] = items[i];
+		} else {
+			run->incoming
+			    .data[items[i].at +
+				  offsetof(struct incoming_header, is_outdated)] = true;
 		}
 	}
 	sorter->items[RUN_RECORDS].len = kept * sizeof(*items);
 	run->count = kept;
 	return CX_OK;
-}
-
-static size_t common_length(struct span a, struct span b, size_t max)
-{
-	size_t len = 0;
-
-	max = a.len < max ? a.len : max;
-	max = b.len < max ? b.len : max;
-	while (len < max && a.ptr[len] == b.ptr[len]) {
-		len++;
-	}
-	return len;
 }
 
 static enum status add_entry(struct run_sorter *sorter, const struct index_entry *made)
@@ -246,49 +238,49 @@ static enum status add_entry(struct run_sorter *sorter, const struct index_entry
 		{ (const char *)made->value, made->value_len },
 		index_shape(&sorter->set, made) };
 	size_t at = sorter->bytes.len;
-	size_t count;
-	const struct sort_item *items = items_of(sorter, made->kind, &count);
 
-	if (count == 0) {
-		sorter->common[made->kind] = entry.key.len;
-	} else {
-		struct run_entry first;
-
-		get_entry(sorter->bytes.data + items[0].at, &first);
-		sorter->common[made->kind] =
-		    common_length(first.key, entry.key, sorter->common[made->kind]);
-	}
 	if (!put_entry(&sorter->bytes, &entry)) {
 		return spool_failure(&sorter->bytes, NULL);
 	}
-	return add_item(sorter, made->kind, 0, at);
+	return add_item(sorter, made->kind, at);
 }
 
-/* Makes the index entries of the records, in the order of their uuids. */
+/* In the order in which they came, which may be much the same as that of their keys. */
 static enum status make_entries(struct load_run *run, struct run_sorter *sorter)
 {
+	struct record_id id = { .source = sorter->source };
 	enum status status = CX_OK;
-	size_t count;
-	const struct sort_item *items = items_of(sorter, RUN_RECORDS, &count);
+	struct span record;
 
-	for (size_t i = 0; i < count && status == CX_OK; i++) {
-		struct record_id id = { .source = sorter->source };
-		struct span record;
-		struct incoming_header header = incoming_at(run, items[i].at, &record);
+	for (size_t at = 0; at < run->incoming.len && status == CX_OK;) {
+		struct incoming_header header = incoming_at(run, at, &record);
 
+		at += sizeof(header) + record.len;
+		if (header.is_outdated) {
+			continue;
+		}
 		memcpy(id.uuid, header.uuid, sizeof(id.uuid));
 		status = index_build(&id, record, &sorter->set);
-		for (size_t j = 0; j < sorter->set.count && status == CX_OK; j++) {
-			status = add_entry(sorter, &sorter->set.entries[j]);
+		for (size_t i = 0; i < sorter->set.count && status == CX_OK; i++) {
+			status = add_entry(sorter, &sorter->set.entries[i]);
 		}
 	}
 	return status;
 }
 
+static struct span entry_key(const struct sort_item *item, void *context)
+{
+	const struct run_sorter *sorter = context;
+	struct run_entry entry;
+
+	get_entry(sorter->bytes.data + item->at, &entry);
+	return entry.key;
+}
+
 static int compare_entries(const struct sort_item *a, const struct sort_item *b,
     void *context)
 {
-	struct run_sorter *sorter = context;
+	const struct run_sorter *sorter = context;
 	struct run_entry first, second;
 
 	get_entry(sorter->bytes.data + a->at, &first);
@@ -301,16 +293,11 @@ static int compare_entries(const struct sort_item *a, const struct sort_item *b,
 static enum status sort_kind(struct load_run *run, struct run_sorter *sorter,
     unsigned kind)
 {
+	struct sort_order order = { entry_key, compare_entries, sorter };
+	enum status status = sort_items(sorter, kind, &order);
 	size_t count;
-	struct sort_item *items = items_of(sorter, kind, &count);
+	const struct sort_item *items = items_of(sorter, kind, &count);
 	struct run_entry entry;
-
-	for (size_t i = 0; i < count; i++) {
-		get_entry(sorter->bytes.data + items[i].at, &entry);
-		items[i].prefix = load_sort_prefix(entry.key.ptr, entry.key.len,
-		    sorter->common[kind]);
-	}
-	enum status status = sort_items(sorter, kind, compare_entries, sorter);
 
 	for (size_t i = 0; i < count && status == CX_OK; i++) {
 		get_entry(sorter->bytes.data + items[i].at, &entry);

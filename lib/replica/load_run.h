@@ -17,7 +17,8 @@ enum {
 };
 
 struct load_run {
-	unsigned number; /* of two records of one uuid that of the higher number counts */
+	unsigned
+	    number; /* of two records of one uuid that of the higher number counts */
 	/* As they came: an incoming_header and the bytes, each. Released by run_sort(). */
 	struct spool incoming;
 	size_t count;
@@ -43,10 +44,10 @@ enum status run_add(struct load_run *, const uint8_t uuid[16], struct span recor
 struct run_sorter {
 	uint8_t source;
 	struct index_set set;
-	struct spool bytes;		/* entries as they are made */
-	struct spool items[RUN_KINDS];	/* struct sort_item, `at` into `bytes` or `incoming` */
+	struct spool bytes; /* entries as they are made */
+	struct spool
+	    items[RUN_KINDS]; /* struct sort_item, `at` into `bytes` or `incoming` */
 	struct spool temp;
-	size_t common[RUN_KINDS];	/* length of what all keys of a kind begin with */
 };
 void sorter_init(struct run_sorter *, uint8_t source, const char *directory);
 void sorter_release(struct run_sorter *);

@@ -10,14 +10,13 @@ enum {
 	INSERTION_MAX = 24,
 };
 
-uint64_t load_sort_prefix(const char *key, size_t len, size_t skip)
+/* Eight bytes of a key from `skip` on, as a number that orders as they do. */
+static uint64_t prefix_of(struct span key, size_t skip)
 {
 	uint64_t prefix = 0;
 
-	for (size_t i = 0; i < 8; i++) {
-		size_t at = skip + i;
-
-		prefix = prefix << 8 | (at < len ? (unsigned char)key[at] : 0);
+	for (size_t at = skip; at < skip + 8; at++) {
+		prefix = prefix << 8 | (at < key.len ? (unsigned char)key.ptr[at] : 0);
 	}
 	return prefix;
 }
@@ -78,14 +77,15 @@ static void sort_by_prefix(struct sort_item *items, struct sort_item *temp,
 	}
 }
 
-static void insertion_sort(struct sort_item *items, size_t count, sort_compare *compare,
-    void *context)
+static void insertion_sort(struct sort_item *items, size_t count,
+    const struct sort_order *order)
 {
 	for (size_t i = 1; i < count; i++) {
 		struct sort_item item = items[i];
 		size_t at = i;
 
-		while (at > 0 && compare(&items[at - 1], &item, context) > 0) {
+		while (at > 0 &&
+		       order->compare(&items[at - 1], &item, order->context) > 0) {
 			items[at] = items[at - 1];
 			at--;
 		}
@@ -95,28 +95,29 @@ static void insertion_sort(struct sort_item *items, size_t count, sort_compare *
 
 /* The sorted [0, middle) and [middle, count) of `from` as one into `to`. */
 static void merge(const struct sort_item *from, struct sort_item *to, size_t middle,
-    size_t count, sort_compare *compare, void *context)
+    size_t count, const struct sort_order *order)
 {
 	size_t left = 0, right = middle;
 
 	for (size_t i = 0; i < count; i++) {
 		bool is_left =
 		    right >= count ||
-		    (left < middle && compare(&from[left], &from[right], context) <= 0);
+		    (left < middle &&
+			order->compare(&from[left], &from[right], order->context) <= 0);
 
 		to[i] = is_left ? from[left++] : from[right++];
 	}
 }
 
 static void merge_sort(struct sort_item *items, struct sort_item *temp, size_t count,
-    sort_compare *compare, void *context)
+    const struct sort_order *order)
 {
 	struct sort_item *from = items, *to = temp;
 
 	for (size_t at = 0; at < count; at += INSERTION_MAX) {
 		size_t len = count - at < INSERTION_MAX ? count - at : INSERTION_MAX;
 
-		insertion_sort(items + at, len, compare, context);
+		insertion_sort(items + at, len, order);
 	}
 	for (size_t width = INSERTION_MAX; width < count; width *= 2) {
 		struct sort_item *swapped = from;
@@ -125,7 +126,7 @@ static void merge_sort(struct sort_item *items, struct sort_item *temp, size_t c
 			size_t len = count - at < 2 * width ? count - at : 2 * width;
 
 			merge(from + at, to + at, width < len ? width : len, len,
-			    compare, context);
+			    order);
 		}
 		from = to;
 		to = swapped;
@@ -135,11 +136,35 @@ static void merge_sort(struct sort_item *items, struct sort_item *temp, size_t c
 	}
 }
 
-void load_sort(struct sort_item *items, struct sort_item *temp, size_t count,
-    sort_compare *compare, void *context)
+/* How many bytes all keys begin with, at least `known` and at most those of the shortest. */
+static size_t common_length(const struct sort_item *items, size_t count, size_t known,
+    const struct sort_order *order)
 {
-	if (count < 2) {
-		return;
+	struct span first = order->key(&items[0], order->context);
+	size_t common = first.len;
+
+	for (size_t i = 1; i < count && common > known; i++) {
+		struct span key = order->key(&items[i], order->context);
+		size_t len = known;
+
+		common = key.len < common ? key.len : common;
+		while (len < common && key.ptr[len] == first.ptr[len]) {
+			len++;
+		}
+		common = len;
+	}
+	return common;
+}
+
+/* Keys that are equal in their first `known` bytes, all of them as long at least. */
+static void sort_from(struct sort_item *items, struct sort_item *temp, size_t count,
+    size_t known, const struct sort_order *order)
+{
+	size_t skip = common_length(items, count, known, order);
+
+	for (size_t i = 0; i < count; i++) {
+		items[i].prefix =
+		    prefix_of(order->key(&items[i], order->context), skip);
 	}
 	if (!is_in_order(items, count)) {
 		sort_by_prefix(items, temp, count);
@@ -149,9 +174,23 @@ void load_sort(struct sort_item *items, struct sort_item *temp, size_t count,
 		while (end < count && items[end].prefix == items[first].prefix) {
 			end++;
 		}
-		if (end - first > 1) {
-			merge_sort(items + first, temp + first, end - first, compare,
-			    context);
+		size_t len = end - first;
+
+		/* Few; or all: the keys are equal, or end where others have NULs. */
+		if (len <= INSERTION_MAX) {
+			insertion_sort(items + first, len, order);
+		} else if (len == count || (items[first].prefix & 255) == 0) {
+			merge_sort(items + first, temp + first, len, order);
+		} else {
+			sort_from(items + first, temp + first, len, skip + 8, order);
 		}
+	}
+}
+
+void load_sort(struct sort_item *items, struct sort_item *temp, size_t count,
+    const struct sort_order *order)
+{
+	if (count > 1) {
+		sort_from(items, temp, count, 0, order);
 	}
 }

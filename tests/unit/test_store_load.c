@@ -13,47 +13,62 @@
 
 /* --- Sorting --- */
 
-struct keys {
-	const char *const *texts;
-};
+static const char **chosen; /* by sort_item.at */
 
-static int compare_keys(const struct sort_item *a, const struct sort_item *b,
-    void *context)
+static struct span key_of(const struct sort_item *item, void *unused)
 {
-	const struct keys *keys = context;
-
-	return strcmp(keys->texts[a->at], keys->texts[b->at]);
+	(void)unused;
+	return span_of(chosen[item->at]);
 }
 
-START_TEST(sorts_by_prefix_and_what_is_equal_there_by_the_rest_and_as_it_came)
+static int compare_keys(const struct sort_item *a, const struct sort_item *b,
+    void *unused)
 {
-	static const char *const texts[] = { "", "a", "abcdefgh", "abcdefghij",
+	(void)unused;
+	return strcmp(chosen[a->at], chosen[b->at]);
+}
+
+/* A text of a set that has few, or one of very many with long common beginnings. */
+static const char *choose(bool is_few)
+{
+	static const char *const few[] = { "", "a", "abcdefgh", "abcdefghij",
 		"abcdefghi", "abcdefgh", "b", "B", "\303\244", "abcdefg", "b" };
+	static char many[20000][64];
+	static unsigned used;
+
+	if (is_few) {
+		return few[random_below(sizeof(few) / sizeof(few[0]))];
+	}
+	used = (used + 1) % 20000;
+	snprintf(many[used], sizeof(many[used]), "the same in all of them %s%u@%u",
+	    random_below(2) ? "and in half" : "", random_below(50), random_below(3000));
+	return many[used];
+}
+
+START_TEST(sorts_by_prefixes_and_what_is_equal_as_it_came)
+{
+	static const struct sort_order order = { key_of, compare_keys, NULL };
 	enum {
-		COUNT = 4000
+		COUNT = 10000
 	};
-	struct keys keys = { texts };
 	struct sort_item *items = calloc(COUNT, sizeof(*items));
 	struct sort_item *temp = calloc(COUNT, sizeof(*temp));
-	unsigned n = sizeof(texts) / sizeof(texts[0]);
-	const char **chosen = calloc(COUNT, sizeof(*chosen));
 
+	chosen = calloc(COUNT, sizeof(*chosen));
 	ck_assert(items && temp && chosen);
 	for (size_t count = 0; count <= COUNT; count = count * 3 / 2 + 1) {
-		keys.texts = chosen;
 		for (size_t i = 0; i < count; i++) {
-			chosen[i] = texts[random_below(n)];
+			chosen[i] =
+			    choose(_i == 0 || (_i == 1 && random_below(2) == 0));
 			items[i].at = i;
-			items[i].prefix =
-			    load_sort_prefix(chosen[i], strlen(chosen[i]), 0);
 		}
-		load_sort(items, temp, count, compare_keys, &keys);
+		load_sort(items, temp, count, &order);
 		for (size_t i = 1; i < count; i++) {
-			int order =
+			int found =
 			    strcmp(chosen[items[i - 1].at], chosen[items[i].at]);
 
-			if (order > 0 ||
-			    (order == 0 && items[i - 1].at > items[i].at)) {
+			if (found > 0 ||
+			    (found == 0 && items[i - 1].at > items[i].at)) {
 				ck_abort_msg("%zu of %zu", i, count);
 			}
 		}
@@ -281,8 +296,8 @@ START_TEST(what_is_no_record_is_refused_and_the_load_goes_on)
 	} rows[] = {
 		{ "nothing", { NULL, 0 } },
 		{ "no header", { "\1", 1 } },
-		{ "unknown kind", { "\1\11\0", 3 } },
-		{ "domain without type", { "\1\2\0", 3 } },
+		{ "unknown kind", { "\2\11\0", 3 } },
+		{ "domain without type", { "\2\2\0", 3 } },
 	};
 	struct store_load *loaded;
 	struct record_id id = make_id(1, 1);
@@ -354,7 +369,7 @@ static void damage(const struct record_id *id)
 	index_put_id(bytes, id);
 	unit_assert_status(writer_put(fx.writer, DB_REC,
 			       (struct span){ (const char *)bytes, sizeof(bytes) },
-			       SPAN("\1\3")),
+			       SPAN("\2\3")),
 	    CX_OK, "damage");
 	fixture_commit();
 }
@@ -452,8 +467,8 @@ Suite *unit_suite(void)
 	TCase *against = tcase_create("against store_put");
 	TCase *tcase = tcase_create("load");
 
-	tcase_add_test(sorting,
-	    sorts_by_prefix_and_what_is_equal_there_by_the_rest_and_as_it_came);
+	tcase_add_loop_test(sorting, sorts_by_prefixes_and_what_is_equal_as_it_came, 0,
+	    3);
 	suite_add_tcase(suite, sorting);
 	tcase_set_timeout(against, 60);
 	tcase_add_loop_test(against, a_load_gives_what_putting_one_by_one_gives, 0, 40);
