@@ -15,8 +15,16 @@ enum {
 	AT_LAST_TAG,
 	HEADER_SIZE
 };
+/*
+ * A field: the tag (1), the length of the value (seven bits a byte, the least first; 128:
+ * there are more), the value. FIELD_SAME alone: a TAG_MAIL with the first value of
+ * TAG_PRIMARY, which is the rule. There is one form of everything: what is equal is equal
+ * byte by byte.
+ */
 enum {
-	FIELD_HEADER_SIZE = 5
+	FIELD_SAME = 0x80 | TAG_MAIL,
+	LENGTH_SIZE_MAX = 3,
+	FLAGS_SIZE = 4,
 };
 
 static uint32_t get_u32(const char *p)
@@ -34,33 +42,103 @@ static void put_u32(char out[4], uint32_t value)
 	}
 }
 
-/* Takes one field off the front. False: there is none, or it is damaged. */
-static bool field_next(struct span *rest, uint8_t *tag, struct span *value)
+static size_t put_length(char out[LENGTH_SIZE_MAX], size_t len)
 {
-	if (rest->len < FIELD_HEADER_SIZE) {
-		return false;
-	}
-	uint32_t len = get_u32(rest->ptr + 1);
+	size_t size = 0;
 
-	if (len > RECORD_VALUE_MAX || len > rest->len - FIELD_HEADER_SIZE) {
+	while (len >= 0x80) {
+		out[size++] = (char)(len | 0x80);
+		len >>= 7;
+	}
+	out[size++] = (char)len;
+	return size;
+}
+
+/* Takes a length off the front. False: there is none, or it could be written shorter. */
+static bool take_length(struct span *rest, size_t *len)
+{
+	*len = 0;
+	for (size_t i = 0; i < LENGTH_SIZE_MAX && i < rest->len; i++) {
+		unsigned char byte = (unsigned char)rest->ptr[i];
+
+		*len |= (size_t)(byte & 0x7f) << (7 * i);
+		if (byte < 0x80) {
+			rest->ptr += i + 1;
+			rest->len -= i + 1;
+			return byte > 0 || i == 0;
+		}
+	}
+	return false;
+}
+
+/* Takes one field that has its value off the front. False: it is none, or is damaged. */
+static bool plain_field_next(struct span *rest, uint8_t *tag, struct span *value)
+{
+	struct span after = *rest;
+	size_t len;
+
+	if (after.len < 2 || (uint8_t)*after.ptr > TAG_MAX) {
 		return false;
 	}
-	*tag = (uint8_t)rest->ptr[0];
-	*value = (struct span){ rest->ptr + FIELD_HEADER_SIZE, len };
-	rest->ptr += FIELD_HEADER_SIZE + len;
-	rest->len -= FIELD_HEADER_SIZE + len;
+	after.ptr++;
+	after.len--;
+	if (!take_length(&after, &len) || len > RECORD_VALUE_MAX || len > after.len) {
+		return false;
+	}
+	*tag = (uint8_t)*rest->ptr;
+	*value = (struct span){ after.ptr, len };
+	rest->ptr = after.ptr + len;
+	rest->len = after.len - len;
 	return true;
 }
 
-/* Fields of a fixed size have it. */
+/* The first TAG_PRIMARY of the fields that start at `start`, looked for up to `end`. */
+static bool first_primary(const char *start, const char *end, struct span *value)
+{
+	struct span fields = { start, (size_t)(end - start) };
+	uint8_t tag = 0;
+
+	while (tag < TAG_PRIMARY && plain_field_next(&fields, &tag, value)) {
+	}
+	return tag == TAG_PRIMARY;
+}
+
+/*
+ * Takes one field off the front of what is left of the fields that start at `start`. False:
+ * there is none, or it is damaged.
+ */
+static bool field_next(struct span *rest, const char *start, uint8_t *tag,
+    struct span *value)
+{
+	if (rest->len == 0 || (uint8_t)*rest->ptr != FIELD_SAME) {
+		return plain_field_next(rest, tag, value);
+	}
+	if (!first_primary(start, rest->ptr, value)) {
+		return false;
+	}
+	*tag = TAG_MAIL;
+	rest->ptr++;
+	rest->len--;
+	return true;
+}
+
+/* Fields of a fixed size have it; what is the rule is not written. */
 static bool field_is_sound(uint8_t tag, struct span value)
 {
 	switch (tag) {
-	case TAG_FLAGS: return value.len == 4;
+	case TAG_FLAGS: return value.len == FLAGS_SIZE && get_u32(value.ptr) != 0;
 	case TAG_DOMAIN_TYPE:
 	case TAG_UNKNOWN: return value.len == 1;
 	default: return true;
 	}
+}
+
+/* Whether a TAG_MAIL has to be written as FIELD_SAME. */
+static bool is_same(const char *start, const char *end, struct span mail)
+{
+	struct span primary;
+
+	return first_primary(start, end, &primary) && span_equal(primary, mail);
 }
 
 enum status record_open(struct span stored, struct record *out)
@@ -75,12 +153,18 @@ enum status record_open(struct span stored, struct record *out)
 
 	out->kind = (enum record_kind)stored.ptr[AT_KIND];
 	out->fields = rest;
+	out->start = rest.ptr;
 	while (rest.len > 0) {
+		const char *at = rest.ptr;
 		struct span value;
 		uint8_t tag;
 
-		if (!field_next(&rest, &tag, &value) || tag < last || tag < 1 ||
-		    tag > TAG_MAX || !field_is_sound(tag, value)) {
+		if (!field_next(&rest, out->start, &tag, &value) || tag < last ||
+		    tag < 1 || !field_is_sound(tag, value)) {
+			return CX_EFORMAT;
+		}
+		if (tag == TAG_MAIL && (uint8_t)*at != FIELD_SAME &&
+		    is_same(out->start, at, value)) {
 			return CX_EFORMAT;
 		}
 		last = tag;
@@ -93,7 +177,7 @@ bool values_next(struct values *values, struct span *out)
 	struct span rest = values->rest;
 	uint8_t tag;
 
-	if (!field_next(&rest, &tag, out) || tag != values->tag) {
+	if (!field_next(&rest, values->start, &tag, out) || tag != values->tag) {
 		*out = (struct span){ NULL, 0 };
 		return false;
 	}
@@ -119,10 +203,10 @@ struct values record_values(const struct record *record, enum record_tag wanted)
 	struct span value;
 	uint8_t tag;
 
-	while (field_next(&rest, &tag, &value) && tag < wanted) {
+	while (field_next(&rest, record->start, &tag, &value) && tag < wanted) {
 		at = rest;
 	}
-	return (struct values){ at, (uint8_t)wanted };
+	return (struct values){ at, record->start, (uint8_t)wanted };
 }
 
 struct span record_first(const struct record *record, enum record_tag tag)
@@ -138,7 +222,7 @@ uint32_t record_flags(const struct record *record)
 {
 	struct span value = record_first(record, TAG_FLAGS);
 
-	return value.len == 4 ? get_u32(value.ptr) : 0;
+	return value.len == FLAGS_SIZE ? get_u32(value.ptr) : 0;
 }
 
 void record_begin(struct buf *buf, enum record_kind kind)
@@ -151,7 +235,7 @@ void record_begin(struct buf *buf, enum record_kind kind)
 
 void record_put(struct buf *buf, enum record_tag tag, struct span value)
 {
-	char header[FIELD_HEADER_SIZE];
+	char header[1 + LENGTH_SIZE_MAX] = { (char)tag };
 
 	if (buf->failed) {
 		return;
@@ -162,10 +246,13 @@ void record_put(struct buf *buf, enum record_tag tag, struct span value)
 		buf->failed = true;
 		return;
 	}
-	header[0] = (char)tag;
-	put_u32(header + 1, (uint32_t)value.len);
-	buf_add(buf, header, sizeof(header));
-	buf_add_span(buf, value);
+	if (tag == TAG_MAIL &&
+	    is_same(buf->data + HEADER_SIZE, buf->data + buf->len, value)) {
+		buf_add_char(buf, (char)FIELD_SAME);
+	} else {
+		buf_add(buf, header, 1 + put_length(header + 1, value.len));
+		buf_add_span(buf, value);
+	}
 	if (!buf->failed) {
 		buf->data[AT_LAST_TAG] = (char)tag;
 	}
@@ -173,10 +260,12 @@ void record_put(struct buf *buf, enum record_tag tag, struct span value)
 
 void record_put_flags(struct buf *buf, uint32_t flags)
 {
-	char bytes[4];
+	char bytes[FLAGS_SIZE];
 
-	put_u32(bytes, flags);
-	record_put(buf, TAG_FLAGS, (struct span){ bytes, sizeof(bytes) });
+	if (flags != 0) {
+		put_u32(bytes, flags);
+		record_put(buf, TAG_FLAGS, (struct span){ bytes, sizeof(bytes) });
+	}
 }
 
 void record_put_byte(struct buf *buf, enum record_tag tag, uint8_t value)

@@ -12,16 +12,17 @@
 
 /*
  * The stored form of one directory entry: a version, a kind, the tag of the last field, then fields
- * (tag, 32-bit little-endian length, bytes) in ascending order of tag, values of one tag
- * in the order in which they count (proxies and members: sorted by their bytes,
- * so that the order in which a server sends values makes no difference).
+ * (tag, length, bytes) in ascending order of tag, values of one tag in the order in which
+ * they count (proxies and members: sorted by their bytes, so that the order in which a
+ * server sends values makes no difference). A million of them are to be small: lengths are
+ * of a byte where that is enough, and the usual is not written.
  *
  * Writing: record_begin(), record_put() in order of tag, take the bytes.
  * Reading: record_open(), then the decoders of recipient.h, domain.h and
  * connector.h, which lend spans into the stored bytes and never allocate.
  * Reading trusts nothing: damage is CX_EFORMAT.
  */
-#define RECORD_VERSION	 1
+#define RECORD_VERSION	 2
 #define RECORD_VALUE_MAX 65536 /* longest value of one field */
 
 enum record_kind {
@@ -39,7 +40,7 @@ struct record_id {
 
 enum record_tag {
 	TAG_DN = 1,	     /* as the directory wrote it */
-	TAG_FLAGS = 2,	     /* one 32-bit little-endian word, enum recipient_flag etc. */
+	TAG_FLAGS = 2,	     /* 32 bits, little-endian, enum recipient_flag etc.; none: 0 */
 	TAG_NAME = 3,	     /* displayName, else cn, of a recipient; cn of a connector */
 	TAG_PRIMARY = 4,     /* SMTP: proxies, each an external-form SMTP address, no type */
 	TAG_MAIL = 5,	     /* mail */
@@ -69,6 +70,7 @@ enum record_tag {
 /* Values of one tag, one after the other. */
 struct values {
 	struct span rest; /* where the next value of the tag would be */
+	const char *start; /* of all fields */
 	uint8_t tag;
 };
 bool values_next(struct values *, struct span *out);
@@ -79,6 +81,7 @@ size_t values_count(struct values);
 struct record {
 	enum record_kind kind;
 	struct span fields;
+	const char *start; /* of all fields, where `fields` has lost some */
 };
 
 enum status record_open(struct span stored, struct record *out);

@@ -35,7 +35,7 @@ struct snapshot;
  * Raised with every change to what is stored: records, indexes, and the keys that
  * lib/value makes (an index entry is found again only by the key it was stored under).
  */
-#define STORE_FORMAT	  1
+#define STORE_FORMAT	  2
 #define STORE_SOURCES_MAX 32
 
 /* One directory of the configuration, as the replica knows it. */

@@ -184,27 +184,38 @@ static const struct {
 } frames[] = {
 #define FRAME(label, bytes, expected) { (label), (bytes), sizeof(bytes) - 1, (expected) }
 	FRAME("empty",			"",					CX_EFORMAT),
-	FRAME("half a header",		"\1\1",					CX_EFORMAT),
-	FRAME("header only",		"\1\1\0",				CX_OK),
+	FRAME("half a header",		"\2\1",					CX_EFORMAT),
+	FRAME("header only",		"\2\1\0",				CX_OK),
 	FRAME("version 0",		"\0\1\0",				CX_EFORMAT),
-	FRAME("version 2",		"\2\1\0",				CX_EFORMAT),
-	FRAME("kind 0",			"\1\0\0",				CX_EFORMAT),
-	FRAME("kind 5",			"\1\5\0",				CX_EFORMAT),
-	FRAME("kind 255",		"\1\377\0",				CX_EFORMAT),
-	FRAME("one field",		"\1\1\1\1\1\0\0\0x",			CX_OK),
-	FRAME("an empty field",		"\1\1\1\1\0\0\0\0",			CX_OK),
-	FRAME("field cut in its head",	"\1\1\1\1\1\0\0",			CX_EFORMAT),
-	FRAME("field cut in its value",	"\1\1\1\1\2\0\0\0x",			CX_EFORMAT),
-	FRAME("length near 2^32",	"\1\1\1\1\377\377\377\377x",		CX_EFORMAT),
-	FRAME("trailing byte",		"\1\1\1\1\1\0\0\0xy",			CX_EFORMAT),
-	FRAME("tag 0",			"\1\1\0\0\0\0\0\0",			CX_EFORMAT),
-	FRAME("tag over the last",	"\1\1\33\33\0\0\0\0",			CX_EFORMAT),
-	FRAME("tags descending",	"\1\1\1\3\0\0\0\0\1\0\0\0\0",		CX_EFORMAT),
-	FRAME("same tag twice",		"\1\1\1\1\0\0\0\0\1\0\0\0\0",		CX_OK),
-	FRAME("lost its tail",		"\1\1\3\1\0\0\0\0",			CX_EFORMAT),
-	FRAME("flags too short",	"\1\1\2\2\3\0\0\0abc",			CX_EFORMAT),
-	FRAME("flags",			"\1\1\2\2\4\0\0\0abcd",			CX_OK),
-	FRAME("domain type too long",	"\1\2\21\21\2\0\0\0ab",			CX_EFORMAT),
+	FRAME("version 1",		"\1\1\0",				CX_EFORMAT),
+	FRAME("version 3",		"\3\1\0",				CX_EFORMAT),
+	FRAME("kind 0",			"\2\0\0",				CX_EFORMAT),
+	FRAME("kind 5",			"\2\5\0",				CX_EFORMAT),
+	FRAME("kind 255",		"\2\377\0",				CX_EFORMAT),
+	FRAME("one field",		"\2\1\1\1\1x",				CX_OK),
+	FRAME("an empty field",		"\2\1\1\1\0",				CX_OK),
+	FRAME("a tag alone",		"\2\1\1\1",				CX_EFORMAT),
+	FRAME("field cut in its length", "\2\1\1\1\201",			CX_EFORMAT),
+	FRAME("field cut in its value",	"\2\1\1\1\2x",				CX_EFORMAT),
+	FRAME("length over the limit",	"\2\1\1\1\377\377\177x",		CX_EFORMAT),
+	FRAME("length without end",	"\2\1\1\1\377\377\377\377\177x",		CX_EFORMAT),
+	FRAME("length longer than need be", "\2\1\1\1\201\0x",			CX_EFORMAT),
+	FRAME("trailing byte",		"\2\1\1\1\1xy",			CX_EFORMAT),
+	FRAME("tag 0",			"\2\1\0\0\0",				CX_EFORMAT),
+	FRAME("tag over the last",	"\2\1\33\33\0",				CX_EFORMAT),
+	FRAME("tags descending",	"\2\1\1\3\0\1\0",			CX_EFORMAT),
+	FRAME("same tag twice",		"\2\1\1\1\0\1\0",			CX_OK),
+	FRAME("lost its tail",		"\2\1\3\1\0",				CX_EFORMAT),
+	FRAME("flags too short",	"\2\1\2\2\3abc",			CX_EFORMAT),
+	FRAME("flags",			"\2\1\2\2\4abcd",			CX_OK),
+	FRAME("flags that say nothing",	"\2\1\2\2\4\0\0\0\0",			CX_EFORMAT),
+	FRAME("domain type too long",	"\2\2\21\21\2ab",			CX_EFORMAT),
+	FRAME("mail as primary",	"\2\1\5\4\1a\205",			CX_OK),
+	FRAME("mails as primary",	"\2\1\5\1\0\4\1a\4\1b\205\205\5\1b",	CX_OK),
+	FRAME("mail as no primary",	"\2\1\5\1\1a\205",			CX_EFORMAT),
+	FRAME("mail first, then primary", "\2\1\4\205\4\1a",			CX_EFORMAT),
+	FRAME("mail as primary, in full", "\2\1\5\4\1a\5\1a",			CX_EFORMAT),
+	FRAME("another tag as primary",	"\2\1\6\4\1a\206",			CX_EFORMAT),
 #undef FRAME
 };
 /* clang-format on */
@@ -242,7 +253,8 @@ static void read_all(struct span stored)
 			}
 		}
 	}
-	ck_assert_uint_le(sum, 255 * stored.len);
+	/* Each byte once, or again where a mail is the same as the first primary. */
+	ck_assert_uint_le(sum, 255 * stored.len * (1 + stored.len));
 	if (recipient_decode(&record, &r) == CX_OK) {
 		ck_assert_uint_le(values_count(r.members), stored.len);
 	}
@@ -256,7 +268,7 @@ static void read_all(struct span stored)
 
 START_TEST(no_single_damaged_byte_and_no_cut_crashes_the_decoders)
 {
-	static const unsigned char damage[] = { 0, 1, 2, 5, 26, 127, 128, 255 };
+	static const unsigned char damage[] = { 0, 1, 2, 5, 26, 127, 128, 0x85, 255 };
 	struct span stored = sample();
 
 	for (size_t at = 0; at < stored.len; at++) {
@@ -272,6 +284,55 @@ START_TEST(no_single_damaged_byte_and_no_cut_crashes_the_decoders)
 			free(copy);
 		}
 	}
+}
+END_TEST
+
+START_TEST(lengths_of_any_size_come_back)
+{
+	static const size_t lens[] = { 0, 1, 127, 128, 16383, 16384, RECORD_VALUE_MAX };
+	char *value = calloc(1, RECORD_VALUE_MAX);
+	struct record record;
+	char *copy;
+
+	ck_assert_ptr_nonnull(value);
+	memset(value, 'v', RECORD_VALUE_MAX);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct span wanted = { value, lens[i] };
+
+		record_begin(&buf, RECORD_RECIPIENT);
+		record_put(&buf, TAG_DN, wanted);
+		record_put(&buf, TAG_LOGIN, SPAN("behind"));
+		open_exact(buf_span(&buf), &record, &copy);
+		ck_assert(span_equal(record_first(&record, TAG_DN), wanted));
+		unit_assert_span(record_first(&record, TAG_LOGIN), "behind", "behind");
+		free(copy);
+	}
+	free(value);
+}
+END_TEST
+
+START_TEST(a_mail_that_is_the_first_primary_takes_a_byte)
+{
+	struct record record;
+	struct values mails;
+	struct span value;
+	size_t before;
+	char *copy;
+
+	make_record(&buf, RECORD_RECIPIENT, 0, TAG_PRIMARY, "a@acme.example", TAG_PRIMARY,
+	    "b@acme.example", 0);
+	before = buf.len;
+	record_put(&buf, TAG_MAIL, SPAN("a@acme.example"));
+	ck_assert_uint_eq(buf.len, before + 1);
+	record_put(&buf, TAG_MAIL, SPAN("b@acme.example"));
+	open_exact(buf_span(&buf), &record, &copy);
+	mails = record_values(&record, TAG_MAIL);
+	ck_assert(values_next(&mails, &value));
+	unit_assert_span(value, "a@acme.example", "the same");
+	ck_assert(values_next(&mails, &value));
+	unit_assert_span(value, "b@acme.example", "another");
+	ck_assert(!values_next(&mails, &value));
+	free(copy);
 }
 END_TEST
 
@@ -315,6 +376,8 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, a_damaged_frame_is_refused, 0,
 	    sizeof(frames) / sizeof(frames[0]));
 	tcase_add_test(tcase, no_single_damaged_byte_and_no_cut_crashes_the_decoders);
+	tcase_add_test(tcase, lengths_of_any_size_come_back);
+	tcase_add_test(tcase, a_mail_that_is_the_first_primary_takes_a_byte);
 	tcase_add_test(tcase, too_long_a_value_fails_the_buffer);
 	tcase_add_test(tcase, ids_are_equal_when_source_and_uuid_are);
 	suite_add_tcase(suite, tcase);

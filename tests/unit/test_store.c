@@ -701,7 +701,7 @@ START_TEST(a_damaged_record_is_told_from_a_missing_one)
 	fixture_commit();
 	index_put_id(key, &id);
 	damage(DB_REC, (struct span){ (const char *)key, sizeof(key) },
-	    SPAN("\1\1\5junk"));
+	    SPAN("\2\1\5junk"));
 	snapshot = fixture_snapshot();
 	unit_assert_status(snapshot_record(snapshot, &id, &record), CX_EFORMAT,
 	    "damaged");
