@@ -36,8 +36,6 @@ static const struct mapping_row rows[] = {
 		.mailbox_classes = { "coexistMailbox" },
 		.group_classes = { "coexistGroup" },
 		.member_group_classes = { "groupOfNames" },
-		.filter = "(objectClass=coexistMailbox)(objectClass=coexistCustomRecipient)"
-			"(objectClass=coexistGroup)",
 	},
 	{
 		/* Active Directory and Exchange; what it has no word for keeps our name. */
@@ -61,9 +59,6 @@ static const struct mapping_row rows[] = {
 			"publicFolder" },
 		.needs_address = true,
 		.group_classes = { "group" },
-		.filter = "(&(|(objectClass=user)(objectClass=contact)(objectClass=group)"
-			"(objectClass=inetOrgPerson)(objectClass=publicFolder))"
-			"(|(mail=*)(proxyAddresses=*)(targetAddress=*)))",
 		.home_server_skip = "Microsoft MTA",
 	},
 	{
@@ -87,7 +82,6 @@ static const struct mapping_row rows[] = {
 		.recipient_classes = { "inetLocalMailRecipient" },
 		.group_classes = { NULL },
 		.member_group_classes = { "groupOfNames" },
-		.filter = "(objectClass=inetLocalMailRecipient)",
 	},
 };
 
@@ -156,6 +150,9 @@ static enum status set_domains(struct mapping *mapping,
 			return CX_ENOMEM;
 		}
 	}
+	if (count && conf->base && *conf->base) {
+		return dn_key(span_of(conf->base), &mapping->base);
+	}
 	return CX_OK;
 }
 
@@ -166,6 +163,31 @@ static void add_class_terms(struct buf *filter, const char *const *classes)
 	}
 }
 
+/* The roles that hold an object's addresses. */
+static const enum attribute_role address_roles[] = { ROLE_MAIL, ROLE_PROXY_ADDRESS,
+	ROLE_TARGET_ADDRESS };
+enum {
+	ADDRESS_ROLES = sizeof(address_roles) / sizeof(address_roles[0])
+};
+
+/* By the names in force: an overridden one is all that some entry has. */
+static void add_recipient_terms(struct buf *filter, const struct mapping *mapping)
+{
+	if (!mapping->row->needs_address) {
+		add_class_terms(filter, mapping->row->recipient_classes);
+		return;
+	}
+	buf_add_text(filter, "(&(|");
+	add_class_terms(filter, mapping->row->recipient_classes);
+	buf_add_text(filter, ")(|");
+	for (size_t i = 0; i < ADDRESS_ROLES; i++) {
+		for (names name = mapping->roles[address_roles[i]]; *name; name++) {
+			buf_printf(filter, "(%s=*)", *name);
+		}
+	}
+	buf_add_text(filter, "))");
+}
+
 static enum status set_filter(struct mapping *mapping,
     const struct conf_directory *conf)
 {
@@ -174,13 +196,12 @@ static enum status set_filter(struct mapping *mapping,
 	buf_init(&filter);
 	buf_add_text(&filter, "(|");
 	if (mapping->provides_recipients) {
-		bool is_own = conf->filter && *conf->filter;
-
-		if (is_own && conf->filter[0] != '(') {
+		if (!conf->filter || !*conf->filter) {
+			add_recipient_terms(&filter, mapping);
+		} else if (conf->filter[0] != '(') {
 			buf_printf(&filter, "(%s)", conf->filter);
 		} else {
-			buf_add_text(&filter,
-			    is_own ? conf->filter : mapping->row->filter);
+			buf_add_text(&filter, conf->filter);
 		}
 	}
 	if (mapping->provides_domains) {
@@ -362,14 +383,44 @@ bool mapping_allows_domain(const struct mapping *mapping, struct span domain)
 	return false;
 }
 
+bool mapping_allows_address(const struct mapping *mapping, const struct address *address)
+{
+	if (!mapping_is_limited(mapping)) {
+		return true;
+	}
+	return address_is_smtp(address) &&
+	       mapping_allows_domain(mapping,
+		   (struct span){ address->domain, address->domain_len });
+}
+
+/*
+ * Whether an entry lies where its directory says that they do. A server of somebody else
+ * could name any DN, and so pass for an entry of ours that is gone.
+ */
+static enum status is_within_base(const struct mapping *mapping, struct span dn,
+    const struct key *own, bool *out)
+{
+	struct key key = *own;
+	enum status status = CX_OK;
+
+	*out = mapping->base.len == 0 || key_equal(&key, &mapping->base);
+	while (status == CX_OK && !*out) {
+		dn = dn_parent(dn);
+		if (span_is_empty(span_trim(dn))) {
+			return CX_OK;
+		}
+		status = dn_key(dn, &key);
+		*out = status == CX_OK && key_equal(&key, &mapping->base);
+	}
+	return status == CX_ENOMEM ? CX_ENOMEM : CX_OK;
+}
+
 static bool has_address(const struct mapper *mapper)
 {
-	static const enum attribute_role roles[] = { ROLE_MAIL, ROLE_PROXY_ADDRESS,
-		ROLE_TARGET_ADDRESS };
-
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
-		struct value_cursor cursor = { .names =
-						   mapper->mapping->roles[roles[i]] };
+	for (size_t i = 0; i < ADDRESS_ROLES; i++) {
+		struct value_cursor cursor = {
+			.names = mapper->mapping->roles[address_roles[i]]
+		};
 		struct span value;
 
 		if (mapper_next(mapper, &cursor, &value)) {
@@ -414,6 +465,7 @@ enum status mapping_apply(const struct mapping *mapping, const struct entry *ent
 {
 	struct mapper mapper = { mapping, entry, record, why, note, context };
 	struct key key;
+	bool is_within;
 	enum status status = build(&mapper), dn_status;
 
 	if (status == CX_NOTFOUND || status == CX_ENOMEM) {
@@ -431,6 +483,13 @@ enum status mapping_apply(const struct mapping *mapping, const struct entry *ent
 	}
 	if (status == CX_ETOOLONG) {
 		errbuf_set(why, "a value is too long");
+		return CX_EINVAL;
+	}
+	if (is_within_base(mapping, entry->dn, &key, &is_within) != CX_OK) {
+		return CX_ENOMEM;
+	}
+	if (!is_within) {
+		errbuf_set(why, "outside the base of this directory");
 		return CX_EINVAL;
 	}
 	if (status != CX_OK) {

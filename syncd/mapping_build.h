@@ -23,11 +23,10 @@ struct mapping_row {
 	const char *roles[ROLE_COUNT];
 	/* An entry with one of these object classes is a recipient ... */
 	const char *const recipient_classes[8];
-	bool needs_address;                 /* ... if it has some address at all */
+	bool needs_address; /* ... if it has some address at all */
 	const char *const mailbox_classes[4]; /* a mailbox, whatever else it is */
 	const char *const group_classes[4];   /* always a group */
 	const char *const member_group_classes[4]; /* a group where it has members */
-	const char *filter;                        /* of recipients */
 	/* A home server whose RDN has this value is named by the RDN above it. */
 	const char *home_server_skip;
 };
@@ -39,6 +38,7 @@ struct mapping {
 	const char *parked[2];
 	bool provides_recipients, provides_domains, provides_connectors;
 	char **domains; /* limit; NULL-terminated, empty: any */
+	struct key base; /* of a limited directory; len 0: none */
 	char *filter;
 	char **attributes;
 	uint64_t fingerprint;
@@ -102,8 +102,18 @@ bool value_list_has(const struct value_list *, struct span text);
 void value_list_put(const struct value_list *, struct buf *record, enum record_tag);
 void value_list_put_raw(const struct value_list *, struct buf *record, enum record_tag);
 
+/* The directory is somebody else's: it may have addresses in some domains only. */
+static inline bool mapping_is_limited(const struct mapping *mapping)
+{
+	return mapping->domains[0] != NULL;
+}
 /* Whether a canonical domain or "*.domain" lies within the limit of the directory. */
 bool mapping_allows_domain(const struct mapping *, struct span domain);
+/* The same of an address; of other types than SMTP none does. */
+bool mapping_allows_address(const struct mapping *, const struct address *);
+
+/* What follows the first RDN; nothing: empty. */
+struct span dn_parent(struct span dn);
 
 /* The builders. They append to `record`; results as mapping_apply(). */
 enum status mapper_recipient(const struct mapper *);

@@ -56,13 +56,16 @@ static enum status read_own_address(const struct mapper *mapper, const char *att
 	enum status status = read_address(mapper, attribute, value, address, text);
 	const char *wrong = NULL;
 
-	if (status != CX_OK || !address_is_smtp(address)) {
+	if (status != CX_OK) {
 		return status;
+	}
+	if (!address_is_smtp(address)) {
+		/* One line at start says so: most users of Exchange have several. */
+		return mapping_is_limited(mapper->mapping) ? CX_NOTFOUND : CX_OK;
 	}
 	if (address_is_literal(address)) {
 		wrong = "an address literal is never ours";
-	} else if (!mapping_allows_domain(mapper->mapping,
-		       (struct span){ address->domain, address->domain_len })) {
+	} else if (!mapping_allows_address(mapper->mapping, address)) {
 		wrong = "outside the domains of this directory";
 	}
 	if (wrong) {
@@ -149,7 +152,8 @@ static enum status gather_proxies(struct own_addresses *own)
  * Where mail goes instead. A target that cannot be read makes the entry unusable: without
  * it, a custom recipient would look like a mailbox here.
  */
-static enum status read_target(const struct mapper *mapper, struct buf *text)
+static enum status read_target(const struct mapper *mapper, struct buf *text,
+    uint32_t *flags)
 {
 	names attributes = mapper->mapping->roles[ROLE_TARGET_ADDRESS];
 	struct address address;
@@ -164,6 +168,9 @@ static enum status read_target(const struct mapper *mapper, struct buf *text)
 	if (status == CX_NOTFOUND) {
 		buf_clear(text);
 		return mapper_refuse(mapper, attributes[0], value, "not an address");
+	}
+	if (status == CX_OK && !mapping_allows_address(mapper->mapping, &address)) {
+		*flags |= RECIPIENT_TARGET_NOT_OWN;
 	}
 	return status;
 }
@@ -244,21 +251,19 @@ static enum status read_references(const struct mapper *mapper, names attributes
 	return status;
 }
 
-/* What follows the first RDN. */
-static struct span parent_dn(struct span dn)
+/* "/o=Acme/ou=Site/cn=Configuration/cn=Servers/cn=MAIL1", as msExchHomeServerName has it. */
+static enum status read_legacy_name(struct span value, struct buf *out)
 {
-	bool is_quoted = false;
+	const char *part = memrchr(value.ptr, '/', value.len);
+	size_t len = value.len - (size_t)(part + 1 - value.ptr);
+	const char *equals = memchr(part + 1, '=', len);
 
-	for (size_t i = 0; i < dn.len; i++) {
-		if (dn.ptr[i] == '\\') {
-			i++;
-		} else if (dn.ptr[i] == '"') {
-			is_quoted = !is_quoted;
-		} else if (!is_quoted && (dn.ptr[i] == ',' || dn.ptr[i] == ';')) {
-			return (struct span){ dn.ptr + i + 1, dn.len - i - 1 };
-		}
+	if (equals) {
+		len -= (size_t)(equals + 1 - (part + 1));
+		part = equals;
 	}
-	return nothing;
+	buf_add_span(out, (struct span){ part + 1, len });
+	return out->failed ? CX_ENOMEM : CX_OK;
 }
 
 static enum status read_home_server(const struct mapper *mapper, struct buf *out)
@@ -272,12 +277,15 @@ static enum status read_home_server(const struct mapper *mapper, struct buf *out
 	if (status != CX_OK || span_is_empty(value)) {
 		return status;
 	}
+	if (value.ptr[0] == '/') {
+		return read_legacy_name(value, out);
+	}
 	if (memchr(value.ptr, '=', value.len)) {
 		status = dn_rdn_value(value, out);
 		if (status == CX_OK && skip &&
 		    span_equal_case(buf_span(out), span_of(skip))) {
 			buf_clear(out);
-			status = dn_rdn_value(parent_dn(value), out);
+			status = dn_rdn_value(dn_parent(value), out);
 		}
 		if (status != CX_EINVAL) {
 			return status;
@@ -286,6 +294,17 @@ static enum status read_home_server(const struct mapper *mapper, struct buf *out
 	}
 	buf_add_span(out, value);
 	return out->failed ? CX_ENOMEM : CX_OK;
+}
+
+/* "adam@acme.example": a login that is an address must be one that the directory may have. */
+static bool is_login_outside(const struct mapping *mapping, struct span login)
+{
+	struct address address;
+
+	return mapping_is_limited(mapping) &&
+	       memchr(login.ptr, '@', login.len) != NULL &&
+	       address_parse_internal(login, &address) == CX_OK &&
+	       address.domain_len > 0 && !mapping_allows_address(mapping, &address);
 }
 
 static enum status read_logins(const struct mapper *mapper, struct value_list *list)
@@ -305,6 +324,11 @@ static enum status read_logins(const struct mapper *mapper, struct value_list *l
 			status = mapper_refuse(mapper, value_cursor_name(&cursor),
 			    value, "the login name is too long");
 			break;
+		}
+		if (is_login_outside(mapper->mapping, value)) {
+			mapper_note(mapper, value_cursor_name(&cursor), value,
+			    "outside the domains of this directory");
+			continue;
 		}
 		buf_clear(&folded);
 		status = utf8_fold(value, &folded);
@@ -428,7 +452,7 @@ static enum status draft_fill_addresses(struct draft *draft,
 	if ((status = read_mails(mapper, &draft->own, &draft->scratch)) != CX_OK ||
 	    (status = read_proxies(mapper, &draft->own, &draft->scratch)) != CX_OK ||
 	    (status = gather_proxies(&draft->own)) != CX_OK ||
-	    (status = read_target(mapper, &draft->target)) != CX_OK ||
+	    (status = read_target(mapper, &draft->target, &draft->flags)) != CX_OK ||
 	    (status = read_foreign_addresses(mapper,
 		 mapper->mapping->roles[ROLE_FORWARDING_ADDRESS],
 		 &draft->forwardings)) != CX_OK) {

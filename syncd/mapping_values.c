@@ -163,6 +163,22 @@ struct span mapper_name(const struct mapper *mapper, names attributes)
 	return best;
 }
 
+struct span dn_parent(struct span dn)
+{
+	bool is_quoted = false;
+
+	for (size_t i = 0; i < dn.len; i++) {
+		if (dn.ptr[i] == '\\') {
+			i++;
+		} else if (dn.ptr[i] == '"') {
+			is_quoted = !is_quoted;
+		} else if (!is_quoted && (dn.ptr[i] == ',' || dn.ptr[i] == ';')) {
+			return (struct span){ dn.ptr + i + 1, dn.len - i - 1 };
+		}
+	}
+	return (struct span){ NULL, 0 };
+}
+
 void value_list_init(struct value_list *list)
 {
 	*list = (struct value_list){ .slots = NULL };

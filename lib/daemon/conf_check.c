@@ -90,6 +90,16 @@ enum status check_domain(const char *value, const char *folder, struct buf *out,
 	return keep(domain, out);
 }
 
+enum status check_domain_pattern(const char *value, const char *folder,
+    struct buf *out, struct errbuf *err)
+{
+	if (strncmp(value, "*.", 2) != 0) {
+		return check_domain(value, folder, out, err);
+	}
+	buf_add_text(out, "*.");
+	return check_domain(value + 2, folder, out, err);
+}
+
 enum status check_dn(const char *value, const char *folder, struct buf *out,
     struct errbuf *err)
 {
@@ -188,8 +198,9 @@ enum status check_attribute(const char *value, const char *folder, struct buf *o
     struct errbuf *err)
 {
 	(void)folder;
-	if (strchr(LETTERS DIGITS, value[0]) == NULL ||
-	    stranger_in(value, LETTERS DIGITS "-.;") != NULL ||
+	/* Servers answer with the name: a number, or an option, would never be found. */
+	if (strchr(LETTERS, value[0]) == NULL ||
+	    stranger_in(value, LETTERS DIGITS "-") != NULL ||
 	    strlen(value) > NAME_MAX_BYTES) {
 		return wrong(err, value, "is not the name of an attribute");
 	}

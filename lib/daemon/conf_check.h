@@ -19,6 +19,8 @@ conf_check check_listener;
 conf_check check_unix_listener;
 conf_check check_inet_listener;
 conf_check check_domain;
+/* A domain, or "*." and a domain. */
+conf_check check_domain_pattern;
 conf_check check_dn;
 conf_check check_filter;
 conf_check check_uris;

@@ -44,11 +44,11 @@ static bool is_same_object(const struct found *a, const struct found *b)
 /*
  * A target in a domain of ours, or of another type. What another object claims is expanded
  * in turn: a mailbox that has moved here may have kept its MS address, and the router
- * takes that for the mailbox's too.
+ * takes that for the mailbox's too. `domain`: of an SMTP target.
  */
 static void expand_target_of_ours(struct expansion *x, const struct found *found,
-    const struct address *target, const struct address *via, const struct path *path,
-    const struct path *down)
+    const struct address *target, const struct domain *domain, const struct address *via,
+    const struct path *path, const struct path *down)
 {
 	struct found claimed;
 	enum status status = lookup_address(x->view, target, &claimed, &x->sources);
@@ -59,6 +59,10 @@ static void expand_target_of_ours(struct expansion *x, const struct found *found
 	if (status == CX_EEXIST) {
 		x->has_ambiguous = true;
 		collection_step_address(&x->list, path->depth, RULE_AMBIGUOUS, target, nothing);
+	} else if (status != CX_OK && domain != NULL &&
+	    (found->recipient.flags & RECIPIENT_TARGET_NOT_OWN) != 0) {
+		/* Not for its directory to say who is in this domain. */
+		expand_unclaimed(x, target, domain, down);
 	} else if (status != CX_OK || claimed.rank == RANK_TARGET ||
 	    is_same_object(&claimed, found)) {
 		if (address_is_smtp(target)) {
@@ -86,7 +90,7 @@ static void expand_target(struct expansion *x, const struct found *found,
 		return;
 	}
 	if (!address_is_smtp(&target)) {
-		expand_target_of_ours(x, found, &target, via, path, down);
+		expand_target_of_ours(x, found, &target, NULL, via, path, down);
 		return;
 	}
 	status = find_domain(x->view, address_domain(&target), &domain, &id);
@@ -104,7 +108,7 @@ static void expand_target(struct expansion *x, const struct found *found,
 		collection_step_address(&x->list, path->depth, RULE_DISABLED, &target, nothing);
 		return;
 	}
-	expand_target_of_ours(x, found, &target, via, path, down);
+	expand_target_of_ours(x, found, &target, &domain, via, path, down);
 }
 
 static void expand_reference(struct expansion *x, struct span key, struct span dn,

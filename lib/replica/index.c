@@ -184,6 +184,7 @@ static void add_addresses(struct builder *builder, const struct recipient *recip
 	add_own_addresses(builder, recipient->proxies);
 	/* A target that is one of its own addresses is just that. */
 	if (!span_is_empty(recipient->target) &&
+	    !(recipient->flags & RECIPIENT_TARGET_NOT_OWN) &&
 	    address_key_of(recipient->target, &key) &&
 	    !has_address(builder->set, &key)) {
 		add(builder, INDEX_ADDR, key_span(&key), RANK_TARGET);

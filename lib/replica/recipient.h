@@ -19,6 +19,8 @@ enum recipient_flag {
 	RECIPIENT_REQUIRE_AUTH = 1 << 4,
 	RECIPIENT_PARKED = 1 << 5,
 	RECIPIENT_IS_MAILBOX = 1 << 6, /* of a custom recipient: it is a mailbox as well */
+	/* Its directory may not have the domain of its target: that is not its address. */
+	RECIPIENT_TARGET_NOT_OWN = 1 << 7,
 };
 
 struct recipient {

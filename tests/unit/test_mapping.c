@@ -200,6 +200,10 @@ static const struct row exchange_rows[] = {
 	  "msExchRequireAuthToSendTo: TRUE\n", CX_OK,
 	  "kind recipient\nflag group\nflag auth\ndn CN=G,DC=acme,DC=example\nmail g@acme.example\n"
 	  "member-key dn:cn=c,dc=acme,dc=example\nmember CN=C,DC=acme,DC=example\n", "" },
+	{ "home server by its legacy name",
+	  "dn: CN=A,DC=acme,DC=example\nobjectClass: user\nmail: a@acme.example\n"
+	  "homeMTA: /o=Acme/ou=Site/cn=Configuration/cn=Servers/cn=MAIL1\n", CX_OK,
+	  "kind recipient\ndn CN=A,DC=acme,DC=example\nmail a@acme.example\nhome MAIL1\n", "" },
 	{ "a user without any address is none of ours", "dn: CN=S,DC=acme,DC=example\nobjectClass: user\ncn: S\n", CX_NOTFOUND, "", "" },
 };
 
@@ -214,12 +218,36 @@ static const char *const limit[] = { "acme.example", "*.acme.example", NULL };
 static const struct row limited_rows[] = {
 	{ "addresses outside are left out", MAILBOX "coexistProxyAddress: smtp:a@sub.acme.example\n"
 	  "coexistProxyAddress: smtp:a@other.example\ncoexistProxyAddress: smtp:a@xacme.example\n"
-	  "coexistProxyAddress: MS:A/B/C\n", CX_OK,
-	  "kind recipient\n" ADAM_DN "mail adam@acme.example\nproxy MS:A/B/C\nproxy a@sub.acme.example\n",
+	  "coexistProxyAddress: MS:A/B/C\ncoexistProxyAddress: X500:/o=Acme/cn=adam\n", CX_OK,
+	  "kind recipient\n" ADAM_DN "mail adam@acme.example\nproxy a@sub.acme.example\n",
 	  "coexistProxyAddress: \"smtp:a@other.example\": outside the domains of this directory\n"
 	  "coexistProxyAddress: \"smtp:a@xacme.example\": outside the domains of this directory\n" },
 	{ "a target may lie outside", MAILBOX "coexistTargetAddress: a@pop.example\n", CX_OK,
-	  "kind recipient\nflag mailbox\n" ADAM_DN "mail adam@acme.example\ntarget a@pop.example\n", "" },
+	  "kind recipient\nflag mailbox\nflag target-not-own\n" ADAM_DN "mail adam@acme.example\ntarget a@pop.example\n", "" },
+	{ "a target within is an address of its own",
+	  MAILBOX "coexistTargetAddress: a@SUB.acme.example.\n", CX_OK,
+	  "kind recipient\nflag mailbox\n" ADAM_DN "mail adam@acme.example\ntarget a@sub.acme.example\n", "" },
+	{ "a target of another type is not", MAILBOX "coexistTargetAddress: MS:A/B/C\n", CX_OK,
+	  "kind recipient\nflag mailbox\nflag target-not-own\n" ADAM_DN "mail adam@acme.example\ntarget MS:A/B/C\n", "" },
+	{ "logins that are addresses",
+	  MAILBOX "uid: adam\nuid: Adam@Sub.ACME.example\nuid: ceo@other.example\nuid: ceo@Other.Example.\n"
+	  "uid: \"ceo\"@other.example\nuid: eve@\n", CX_OK,
+	  "kind recipient\n" ADAM_DN "mail adam@acme.example\nlogin adam\nlogin adam@sub.acme.example\nlogin eve@\n",
+	  "uid: \"ceo@other.example\": outside the domains of this directory\n"
+	  "uid: \"ceo@Other.Example.\": outside the domains of this directory\n"
+	  "uid: \"\"ceo\"@other.example\": outside the domains of this directory\n" },
+	{ "the base itself", "dn: dc=acme,dc=example\nobjectClass: coexistMailbox\nmail: a@acme.example\n", CX_OK,
+	  "kind recipient\ndn dc=acme,dc=example\nmail a@acme.example\n", "" },
+	{ "another spelling of the base",
+	  "dn: CN=A\\, B; DC=Acme , DC=EXAMPLE\nobjectClass: coexistMailbox\nmail: a@acme.example\n", CX_OK,
+	  "kind recipient\ndn CN=A\\x5c, B; DC=Acme , DC=EXAMPLE\nmail a@acme.example\n", "" },
+	{ "outside the base", "dn: uid=a,dc=other,dc=example\nobjectClass: coexistMailbox\nmail: a@acme.example\n",
+	  CX_EINVAL, "", "outside the base of this directory\n" },
+	{ "above the base", "dn: dc=example\nobjectClass: coexistMailbox\nmail: a@acme.example\n",
+	  CX_EINVAL, "", "outside the base of this directory\n" },
+	{ "that only looks as if below the base",
+	  "dn: uid=a\\,dc=acme,dc=example\nobjectClass: coexistMailbox\nmail: a@acme.example\n",
+	  CX_EINVAL, "", "outside the base of this directory\n" },
 	{ "nothing within", ADAM "objectClass: coexistMailbox\nmail: ceo@other.example\n", CX_EINVAL, "",
 	  "mail: \"ceo@other.example\": outside the domains of this directory\nno valid address\n" },
 	{ "a domain outside", DOMAIN "associatedDomain: other.example\ncoexistDomainType: relay\n", CX_EINVAL, "",
@@ -279,6 +307,7 @@ START_TEST(keeps_to_the_domains_of_the_directory)
 	struct conf_directory directory = help_directory();
 
 	directory.domains = limit;
+	directory.base = "DC=acme, DC=example";
 	check_row(&directory, &limited_rows[_i]);
 }
 END_TEST
@@ -460,6 +489,27 @@ START_TEST(asks_for_what_it_reads)
 }
 END_TEST
 
+/* An overridden name is all that some entry has: it must be asked for, too. */
+START_TEST(asks_for_entries_by_the_names_in_force)
+{
+	struct conf_directory directory = help_directory();
+	struct mapping *mapping;
+
+	directory.mapping = "exchange";
+	directory.provides_domains = directory.provides_connectors = false;
+	directory.attributes[ROLE_TARGET_ADDRESS] = "extensionAttribute1";
+	mapping = new_mapping(&directory);
+	ck_assert_str_eq(mapping_filter(mapping),
+	    "(|(&(|(objectClass=user)(objectClass=contact)(objectClass=group)"
+	    "(objectClass=inetOrgPerson)(objectClass=publicFolder))"
+	    "(|(mail=*)(proxyAddresses=*)(extensionAttribute1=*)))"
+	    "(objectClass=organizationalUnit)(objectClass=organization)"
+	    "(objectClass=domain)(objectClass=dcObject)(objectClass=container)"
+	    "(objectClass=locality))");
+	mapping_free(mapping);
+}
+END_TEST
+
 START_TEST(fingerprint_follows_what_records_depend_on)
 {
 	struct conf_directory directory = help_directory();
@@ -518,6 +568,7 @@ Suite *unit_suite(void)
 
 	TCase *mapping = tcase_create("mapping");
 	tcase_add_test(mapping, asks_for_what_it_reads);
+	tcase_add_test(mapping, asks_for_entries_by_the_names_in_force);
 	tcase_add_test(mapping, fingerprint_follows_what_records_depend_on);
 	tcase_add_test(mapping, refuses_a_mapping_that_does_not_exist);
 	suite_add_tcase(suite, mapping);
