@@ -140,6 +140,29 @@ static void address_ambiguous(struct checker *checker)
 				  visit_ambiguous, &walk));
 }
 
+/* One of them has it, and is in the directory that is named first. */
+static void tell_lost_login(struct checker *checker, struct span key,
+    const struct record_id *winner, const struct address_owner *owners, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct finding finding = {
+			.directory = check_directory(checker, owners[i].id.source),
+			.dn = dn_of(checker, &owners[i].id),
+			.detail = key,
+			.other_directory = check_directory(checker, winner->source),
+			.other_dn = dn_of(checker, winner),
+		};
+
+		if (!record_id_equal(&owners[i].id, winner)) {
+			CHECK_FOUND(checker, &finding, "{}: {} ({}) wins over {} ({})", key,
+			    span_of(finding.other_directory), finding.other_dn,
+			    span_of(finding.directory), finding.dn);
+		}
+	}
+}
+
 /* A login that is also an address is the login of that address's owner too. */
 static bool visit_login(void *context, struct span key, size_t entries)
 {
@@ -157,8 +180,12 @@ static bool visit_login(void *context, struct span key, size_t entries)
 	}
 	status = lookup_login(&checker->view, key, &id, &recipient);
 	check_failed(checker, status);
-	if (status != CX_EEXIST ||
+	if ((status != CX_OK && status != CX_EEXIST) ||
 	    snapshot_login_owners(checker->view.snapshot, key, owners, 2, &count) != CX_OK) {
+		return true;
+	}
+	if (status == CX_OK) {
+		tell_lost_login(checker, key, &id, owners, count < 2 ? count : 2);
 		return true;
 	}
 	finding = (struct finding){

@@ -40,19 +40,37 @@ static struct span dn_of(struct search *search, const struct record_id *id)
 	return record_first(&record, TAG_DN);
 }
 
+static enum status find_owners(struct search *search, bool is_login, struct span text,
+    struct address_owner *owners, size_t *count)
+{
+	struct key key;
+
+	if (is_login) {
+		return snapshot_login_owners(search->snapshot, text, owners, OWNERS_MAX,
+		    count);
+	}
+	if (text.len >= sizeof(key.bytes)) {
+		return CX_NOTFOUND;
+	}
+	key.len = text.len;
+	memcpy(key.bytes, text.ptr, text.len);
+	key.bytes[text.len] = '\0';
+	return snapshot_address_owners(search->snapshot, &key, owners, OWNERS_MAX, count);
+}
+
 /* The owners come best first: each behind the first is told of. */
-static void look_up(struct search *search, const struct key *key)
+static void look_up(struct search *search, bool is_login, struct span text)
 {
 	struct address_owner owners[OWNERS_MAX];
 	size_t count = 0;
 
-	if (snapshot_address_owners(search->snapshot, key, owners, OWNERS_MAX,
-		&count) != CX_OK) {
+	if (find_owners(search, is_login, text, owners, &count) != CX_OK) {
 		return;
 	}
 	for (size_t i = 1; i < count && i < OWNERS_MAX; i++) {
 		struct conflict conflict = {
-			.address = key_span(key),
+			.is_login = is_login,
+			.what = text,
 			.is_ambiguous = owners[i].id.source == owners[0].id.source,
 			.winner = dn_of(search, &owners[0].id),
 			.loser = dn_of(search, &owners[i].id),
@@ -71,17 +89,12 @@ static void look_at(struct search *search, struct index_set *set)
 {
 	for (size_t i = 0; i < set->count && search->count < CONFLICTS_MAX; i++) {
 		const struct index_entry *entry = &set->entries[i];
-		struct span text = index_key(set, entry);
-		struct key key;
+		bool is_login = entry->kind == INDEX_LOGIN;
 
-		if (entry->kind != INDEX_ADDR || entry->value[0] != RANK_OWN ||
-		    text.len >= sizeof(key.bytes)) {
-			continue;
+		if (is_login ||
+		    (entry->kind == INDEX_ADDR && entry->value[0] == RANK_OWN)) {
+			look_up(search, is_login, index_key(set, entry));
 		}
-		key.len = text.len;
-		memcpy(key.bytes, text.ptr, text.len);
-		key.bytes[text.len] = '\0';
-		look_up(search, &key);
 	}
 }
 

@@ -4,11 +4,12 @@
 #include "syncd/batch.h"
 
 /*
- * Addresses that more than one entry claims, looked for where a batch has just changed
+ * Addresses and login names that more than one entry claims, looked for where a batch has just changed
  * something, for people to be told. Reads the replica after the commit.
  */
 struct conflict {
-	struct span address;       /* its key, "smtp:adam@acme.example" */
+	bool is_login;
+	struct span what; /* a login name; the key of an address, "smtp:adam@acme.example" */
 	bool is_ambiguous;         /* both in one directory: nobody has it */
 	struct span winner, loser; /* DNs */
 	const char *directory, *winning_directory;

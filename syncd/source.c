@@ -161,7 +161,7 @@ static void log_outcome(struct source *source, const struct batch *batch,
 	}
 }
 
-/* An address that two entries claim: whose it is, or that nobody can say. */
+/* An address or a login that two entries claim: whose it is, or that nobody can say. */
 static void log_conflict(void *context, const struct conflict *conflict)
 {
 	struct source *source = context;
@@ -169,12 +169,13 @@ static void log_conflict(void *context, const struct conflict *conflict)
 	struct buf line;
 
 	if (!is_news(&slot_of(source)->seen,
-		hash_of(conflict->address, conflict->loser))) {
+		hash_of(conflict->what, conflict->loser))) {
 		return;
 	}
 	buf_init_fixed(&line, memory, sizeof(memory));
-	buf_printf(&line, "directory=%s address ", conflict->directory);
-	buf_add_escaped(&line, conflict->address);
+	buf_printf(&line, "directory=%s %s ", conflict->directory,
+	    conflict->is_login ? "login" : "address");
+	buf_add_escaped(&line, conflict->what);
 	buf_add_text(&line, " of \"");
 	buf_add_escaped(&line, conflict->loser);
 	buf_add_text(&line, "\" is also that of \"");

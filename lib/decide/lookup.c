@@ -123,8 +123,8 @@ static enum status read_recipient(const struct view *view, const struct record_i
 
 /*
  * The winner among the owners of a key at one rank: the directory named first; two in
- * one directory are ambiguous. That somebody's target is the address claims nothing, so
- * among targets the first is as good as any.
+ * one directory are ambiguous (*out is one of them). That somebody's target is the address
+ * claims nothing, so among targets the first is as good as any.
  */
 static enum status choose_owner(const struct address_owner *owners, size_t count,
     enum address_rank rank, struct record_id *out)
@@ -140,6 +140,7 @@ static enum status choose_owner(const struct address_owner *owners, size_t count
 		} else if (rank == RANK_OWN &&
 		    owners[i].id.source == owners[first].id.source &&
 		    !record_id_equal(&owners[i].id, &owners[first].id)) {
+			*out = owners[first].id;
 			return CX_EEXIST;
 		}
 	}
@@ -283,27 +284,14 @@ enum status lookup_dn(const struct view *view, struct span dn_key, struct found 
 	return read_recipient(view, &out->id, &out->recipient);
 }
 
-/* One more owner of a login: the same object again is no second one. */
-static enum status merge_owner(enum status so_far, struct record_id *id, enum status more,
-    const struct record_id *other)
-{
-	if (more == CX_NOTFOUND) {
-		return so_far;
-	}
-	if (more != CX_OK || so_far == CX_NOTFOUND) {
-		*id = *other;
-		return more;
-	}
-	return so_far == CX_OK && !record_id_equal(id, other) ? CX_EEXIST : so_far;
-}
-
+/* CX_EEXIST: two objects of the directory that wins; *out is one of them. */
 static enum status owner_of_login(const struct view *view, struct span login,
     struct record_id *out)
 {
 	char memory[3 * ADDRESS_VALUE_MAX + 1];
 	struct address_owner owners[OWNERS_MAX];
 	struct buf folded;
-	size_t count, i;
+	size_t count;
 	enum status status;
 
 	buf_init_fixed(&folded, memory, sizeof(memory));
@@ -316,30 +304,65 @@ static enum status owner_of_login(const struct view *view, struct span login,
 	if (status != CX_OK) {
 		return status;
 	}
-	*out = owners[0].id;
-	for (i = 1; i < count && i < OWNERS_MAX; i++) {
-		if (!record_id_equal(&owners[i].id, out)) {
-			return CX_EEXIST;
-		}
+	return choose_owner(owners, count < OWNERS_MAX ? count : OWNERS_MAX, RANK_OWN, out);
+}
+
+static enum status owner_of_address_login(const struct view *view, struct span login,
+    struct record_id *out)
+{
+	struct address address;
+	struct key key;
+
+	if (memchr(login.len ? login.ptr : "", '@', login.len) == NULL ||
+	    address_parse_internal(login, &address) != CX_OK) {
+		return CX_NOTFOUND;
 	}
-	return CX_OK;
+	address_key(&address, &key);
+	return owner_of_key(view, &key, RANK_OWN, out);
+}
+
+static bool is_owned(enum status status)
+{
+	return status == CX_OK || status == CX_EEXIST;
+}
+
+/*
+ * Who has it as a login name and who has it as an address: the same object, or the
+ * directory named first wins, as it does with addresses; two in one are nobody.
+ */
+static enum status choose_login(const struct view *view, enum status by_name,
+    struct record_id *id, enum status by_address, const struct record_id *other)
+{
+	unsigned mine, others;
+
+	if (!is_owned(by_name) || !is_owned(by_address)) {
+		if (by_name != CX_NOTFOUND) {
+			return by_name;
+		}
+		*id = *other;
+		return by_address;
+	}
+	mine = snapshot_precedence(view->snapshot, id->source);
+	others = snapshot_precedence(view->snapshot, other->source);
+	if (mine != others) {
+		if (others < mine) {
+			*id = *other;
+		}
+		return others < mine ? by_address : by_name;
+	}
+	return by_name == CX_OK && by_address == CX_OK && record_id_equal(id, other)
+		   ? CX_OK
+		   : CX_EEXIST;
 }
 
 enum status lookup_login(const struct view *view, struct span login, struct record_id *id,
     struct recipient *out)
 {
-	struct record_id by_address;
-	struct address address;
-	struct key key;
-	enum status status = owner_of_login(view, login, id);
+	struct record_id other;
+	enum status by_name = owner_of_login(view, login, id);
+	enum status by_address = owner_of_address_login(view, login, &other);
+	enum status status = choose_login(view, by_name, id, by_address, &other);
 
-	if ((status == CX_OK || status == CX_NOTFOUND) &&
-	    memchr(login.len ? login.ptr : "", '@', login.len) != NULL &&
-	    address_parse_internal(login, &address) == CX_OK) {
-		address_key(&address, &key);
-		status = merge_owner(status, id, owner_of_key(view, &key, RANK_OWN, &by_address),
-		    &by_address);
-	}
 	return status == CX_OK ? read_recipient(view, id, out) : status;
 }
 

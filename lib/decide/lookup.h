@@ -38,8 +38,9 @@ enum status lookup_address(const struct view *, const struct address *, struct f
 enum status lookup_dn(const struct view *, struct span dn_key, struct found *out,
     uint32_t *sources);
 /*
- * The one object that has a login name, as a login or as one of its addresses.
- * CX_NOTFOUND: none; CX_EEXIST: several.
+ * The one object that has a login name, as a login or as one of its addresses. The
+ * directory named first wins, as with addresses. CX_NOTFOUND: none; CX_EEXIST: several
+ * objects of the directory that wins.
  */
 enum status lookup_login(const struct view *, struct span login, struct record_id *id,
     struct recipient *out);

@@ -368,6 +368,132 @@ START_TEST(lets_a_login_send_from_the_addresses_of_its_object)
 }
 END_TEST
 
+/* Who is `login` when these say so: an object of each directory, maybe one more of one. */
+static const struct login_row {
+	const char *label;
+	const char *corp, *corp_mail, *corp_login; /* a second object, where there is one */
+	const char *partner, *partner_mail, *partner_login;
+	const char *dn; /* of the winner; NULL: nobody */
+	enum status status;
+} login_rows[] = {
+	{ "ours alone", "uid=a,dc=acme", "a@acme.example", "eve", NULL, NULL, NULL,
+	    "uid=a,dc=acme", CX_OK },
+	{ "theirs alone", NULL, NULL, NULL, "uid=b,dc=partner", "b@acme.example", "eve",
+	    "uid=b,dc=partner", CX_OK },
+	{ "both by name", "uid=a,dc=acme", "a@acme.example", "eve", "uid=b,dc=partner",
+	    "b@acme.example", "eve", "uid=a,dc=acme", CX_OK },
+	{ "nobody", "uid=a,dc=acme", "a@acme.example", "adam", NULL, NULL, NULL, NULL,
+	    CX_NOTFOUND },
+};
+
+static void put_login(uint8_t source, unsigned number, const char *dn, const char *mail,
+    const char *login)
+{
+	struct record_id id = make_id(source, number);
+	struct buf buf;
+
+	buf_init(&buf);
+	make_record(&buf, RECORD_RECIPIENT, 0, TAG_DN, dn, TAG_MAIL, mail, TAG_LOGIN, login, 0);
+	ck_assert_int_eq(store_put(org.writer, &id, buf_span(&buf), NULL), CX_OK);
+	buf_release(&buf);
+}
+
+static void assert_login(const char *login, enum status status, const char *dn,
+    const char *label)
+{
+	struct recipient recipient;
+	struct record_id id;
+
+	unit_assert_status(lookup_login(&org.view, span_of(login), &id, &recipient), status,
+	    label);
+	if (status == CX_OK) {
+		unit_assert_span(recipient.dn, dn, label);
+	}
+}
+
+START_TEST(gives_a_login_to_the_directory_named_first)
+{
+	const struct login_row *row = &login_rows[_i];
+
+	if (row->corp != NULL) {
+		put_login(1, 50, row->corp, row->corp_mail, row->corp_login);
+	}
+	if (row->partner != NULL) {
+		put_login(partner, 51, row->partner, row->partner_mail, row->partner_login);
+	}
+	org_look(&org);
+	assert_login("Eve", row->status, row->dn, row->label);
+}
+END_TEST
+
+/* A login name may be the address of another object: the same rule, whichever it is. */
+START_TEST(compares_logins_that_are_addresses)
+{
+	put_login(1, 50, "uid=a,dc=acme", "a@acme.example", "b@acme.example");
+	put_login(1, 51, "uid=c,dc=acme", "c@acme.example", "c@acme.example");
+	put_login(1, 52, "uid=d,dc=acme", "d@acme.example", "two@acme.example");
+	put_login(1, 53, "uid=e,dc=acme", "two@acme.example", "e");
+	put_login(partner, 54, "uid=b,dc=partner", "b@acme.example", "a@acme.example");
+	put_login(partner, 55, "uid=f,dc=partner", "f@acme.example", "two");
+	put_login(partner, 56, "uid=g,dc=partner", "g@acme.example", "two");
+	put_login(partner, 57, "uid=h,dc=partner", "c@acme.example", "h");
+	org_look(&org);
+	assert_login("a@acme.example", CX_OK, "uid=a,dc=acme", "our address, their name");
+	assert_login("b@acme.example", CX_OK, "uid=a,dc=acme", "our name, their address");
+	assert_login("C@ACME.example.", CX_OK, "uid=c,dc=acme", "name and address of one");
+	assert_login("two@acme.example", CX_EEXIST, NULL, "name of one, address of another");
+	assert_login("two", CX_EEXIST, NULL, "two of theirs");
+	assert_login("f@acme.example", CX_OK, "uid=f,dc=partner", "their address");
+}
+END_TEST
+
+/* What a directory may not say: that somebody is in a domain outside its own. */
+static const struct target_row {
+	const char *label, *target, *asked;
+	enum verdict asked_verdict; /* of the target address */
+	enum verdict verdict;	    /* of the custom recipient */
+	const char *delivery, *next_hop;
+} target_rows[] = {
+	{ "nobody's, authoritative", "none@acme.example", "none@acme.example", VERDICT_UNKNOWN,
+	    VERDICT_BROKEN, NULL, NULL },
+	{ "nobody's, relay", "bob@relay.example", "bob@relay.example", VERDICT_DELIVER,
+	    VERDICT_DELIVER, "bob@relay.example", "relay:[192.0.2.1]" },
+	{ "somebody's", "adam@acme.example", "adam@acme.example", VERDICT_DELIVER,
+	    VERDICT_DELIVER, "adam@acme.example", "" },
+	{ "foreign", "x@outside.example", "x@outside.example", VERDICT_FOREIGN, VERDICT_DELIVER,
+	    "x@outside.example", "" },
+};
+
+START_TEST(takes_no_target_for_an_address_where_the_directory_may_have_none)
+{
+	const struct target_row *row = &target_rows[_i];
+	struct record_id id = make_id(partner, 60);
+	struct resolution resolution;
+	struct buf buf;
+
+	org_put_mailbox(&org, "adam");
+	org_put(&org, RECORD_DOMAIN, 0, TAG_DN, "cn=relay,dc=acme", TAG_DOMAIN, "relay.example",
+	    TAG_DOMAIN_TYPE, "3", TAG_UNKNOWN, "1", TAG_FORWARD_HOST, "[192.0.2.1]", 0);
+	buf_init(&buf);
+	make_record(&buf, RECORD_RECIPIENT, RECIPIENT_TARGET_NOT_OWN, TAG_DN, "cn=x,dc=partner",
+	    TAG_MAIL, "x@acme.example", TAG_TARGET, row->target, TAG_HOME_SERVER,
+	    "[203.0.113.9]", 0);
+	ck_assert_int_eq(store_put(org.writer, &id, buf_span(&buf), NULL), CX_OK);
+	buf_release(&buf);
+	org_look(&org);
+	ck_assert_msg(org_resolve(&org, row->asked, NULL).verdict == row->asked_verdict, "%s",
+	    row->label);
+	resolution = org_resolve(&org, "x@acme.example", NULL);
+	ck_assert_msg(resolution.verdict == row->verdict, "%s: %d", row->label,
+	    resolution.verdict);
+	if (row->delivery != NULL) {
+		ck_assert_uint_eq(resolution.delivery_count, 1);
+		unit_assert_span(resolution.deliveries[0].address, row->delivery, row->label);
+		unit_assert_span(resolution.deliveries[0].next_hop, row->next_hop, row->label);
+	}
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -389,6 +515,12 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, knows_a_client_that_many_connectors_name);
 	tcase_add_loop_test(tcase, lets_a_login_send_from_the_addresses_of_its_object, 0,
 	    sizeof(sender_rows) / sizeof(sender_rows[0]));
+	tcase_add_loop_test(tcase, gives_a_login_to_the_directory_named_first, 0,
+	    sizeof(login_rows) / sizeof(login_rows[0]));
+	tcase_add_test(tcase, compares_logins_that_are_addresses);
+	tcase_add_loop_test(tcase,
+	    takes_no_target_for_an_address_where_the_directory_may_have_none, 0,
+	    sizeof(target_rows) / sizeof(target_rows[0]));
 	tcase_add_test(tcase, never_turns_the_postmaster_into_a_loop);
 	tcase_add_loop_test(tcase, takes_nobody_for_missing_while_a_directory_was_never_loaded, 0,
 	    2 * ABSENCES);
