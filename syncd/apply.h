@@ -38,14 +38,20 @@ void apply_close(struct apply *);
 /* The replica's folder; as long as `apply` is. */
 const char *apply_directory(const struct apply *);
 
+/* A hash of where the entries of a directory come from: who it is, whatever it is called. */
+struct apply_place {
+	uint8_t bytes[32];
+};
+
 /*
- * The directories, in order of precedence; fills in their ids. Those that are no longer named
- * lose their records, those that no longer provide a kind lose these. The first call looks
- * at every record: a directory of which some are damaged forgets its cookie, so that it is
- * read anew as a whole.
+ * The directories, in order of precedence; fills in their ids. One from a place that is known
+ * (`places`, one for each; NULL: unknown) is known under another name, too, and keeps its
+ * records; else the name tells. Those that are no longer there lose their records, those
+ * that no longer provide a kind lose these. The first call looks at every record: a directory
+ * of which some are damaged forgets its cookie, so that it is read anew as a whole.
  */
-enum status apply_sources(struct apply *, struct source_info *sources, size_t count,
-    struct errbuf *);
+enum status apply_sources(struct apply *, struct source_info *sources,
+    const struct apply_place *places, size_t count, struct errbuf *);
 
 /*
  * CX_OK: it is in the replica, for good. Else nothing is, and the source must start again

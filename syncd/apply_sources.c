@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/log.h"
 #include "syncd/apply_parts.h"
@@ -66,11 +67,23 @@ static bool visit_damage(void *context, const struct record_id *id, struct span 
 	return true;
 }
 
+/* Everything is to be read again. */
+static enum status forget_cookie(struct apply *apply, uint8_t source)
+{
+	static const char *const notes[] = { SYNC_NOTES_COOKIE, SYNC_NOTES_FULL };
+	enum status status = CX_OK;
+	bool is_changed = false;
+
+	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]) && status == CX_OK; i++) {
+		status = apply_put_note(apply, source, notes[i],
+		    (struct span){ NULL, 0 }, &is_changed);
+	}
+	return status;
+}
+
 /* Only a full refresh brings what a damaged record was, if it does not change by itself. */
 static enum status look_over(struct apply *apply, const struct source_info *source)
 {
-	static const char *const notes[] = { SYNC_NOTES_COOKIE, SYNC_NOTES_FULL };
-	bool is_changed = false;
 	size_t damaged = 0;
 	enum status status = store_each(apply->store, source->id, visit_damage, &damaged);
 
@@ -80,22 +93,142 @@ static enum status look_over(struct apply *apply, const struct source_info *sour
 	log_error("directory=%s %zu records of the replica are damaged; everything is "
 		  "read anew",
 	    source->name, damaged);
-	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]) && status == CX_OK; i++) {
-		status = apply_put_note(apply, source->id, notes[i],
-		    (struct span){ NULL, 0 }, &is_changed);
+	return forget_cookie(apply, source->id);
+}
+
+static struct span place_span(const struct apply_place *place)
+{
+	return (struct span){ (const char *)place->bytes, sizeof(place->bytes) };
+}
+
+static bool is_taken(const struct source_info *sources, size_t count, uint8_t id)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (sources[i].id == id) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A known source from this place: the one of this name if `name` is given. 0: none. */
+static enum status find_place(struct apply *apply, const struct source_info *sources,
+    size_t count, const struct apply_place *place, const char *name, uint8_t *out)
+{
+	size_t known_count;
+	const struct source_info *known = store_sources(apply->store, &known_count);
+	enum status status = CX_OK;
+	struct buf note;
+
+	*out = 0;
+	buf_init(&note);
+	for (size_t i = 0; i < known_count && *out == 0 && status == CX_OK; i++) {
+		if (is_taken(sources, count, known[i].id) ||
+		    (name && strcmp(name, known[i].name) != 0)) {
+			continue;
+		}
+		status = apply_get_note(apply, known[i].id, SYNC_NOTES_PLACE, &note);
+		if (status == CX_OK &&
+		    span_equal(buf_span(&note), place_span(place))) {
+			*out = known[i].id;
+		}
+	}
+	buf_release(&note);
+	return status;
+}
+
+/*
+ * A section that was only renamed must not lose its recipients while it is loaded anew, and
+ * two that change names must not take each other's. First those that kept their name.
+ */
+static enum status recognise(struct apply *apply, struct source_info *sources,
+    const struct apply_place *places, size_t count)
+{
+	enum status status = CX_OK;
+
+	for (size_t i = 0; i < count; i++) {
+		sources[i].id = 0;
+	}
+	for (int round = 0; round < 2 && places; round++) {
+		for (size_t i = 0; i < count && status == CX_OK; i++) {
+			if (sources[i].id == 0) {
+				status = find_place(apply, sources, count, &places[i],
+				    round == 0 ? sources[i].name : NULL,
+				    &sources[i].id);
+			}
+		}
 	}
 	return status;
 }
 
+static enum status note_places(struct apply *apply, const struct source_info *sources,
+    const struct apply_place *places, size_t count)
+{
+	enum status status = CX_OK;
+	bool is_changed = false;
+
+	for (size_t i = 0; i < count && places && status == CX_OK; i++) {
+		status = apply_put_note(apply, sources[i].id, SYNC_NOTES_PLACE,
+		    place_span(&places[i]), &is_changed);
+	}
+	return status;
+}
+
+static bool provides_same(const struct source_info *a, const struct source_info *b)
+{
+	return a->provides_recipients == b->provides_recipients &&
+	       a->provides_domains == b->provides_domains &&
+	       a->provides_connectors == b->provides_connectors;
+}
+
+/*
+ * A cookie is good for the records beside it. Where a kind of them goes now, or is wanted
+ * now, the old request may come back before the new one was ever answered.
+ */
+static enum status forget_cookies(struct apply *apply, const struct source_info *before,
+    size_t before_count, const struct source_info *sources, size_t count)
+{
+	enum status status = CX_OK;
+
+	for (size_t i = 0; i < before_count * count && status == CX_OK; i++) {
+		const struct source_info *old = &before[i / count];
+		const struct source_info *now = &sources[i % count];
+
+		if (old->id == now->id && !provides_same(old, now)) {
+			status = forget_cookie(apply, now->id);
+		}
+	}
+	return status;
+}
+
+/* Who is who, and what is left of what was known. */
+static enum status set_sources(struct apply *apply, struct source_info *sources,
+    const struct apply_place *places, size_t count)
+{
+	struct source_info before[STORE_SOURCES_MAX];
+	size_t before_count;
+	const struct source_info *known = store_sources(apply->store, &before_count);
+	enum status status;
+
+	memcpy(before, known, before_count * sizeof(*before));
+	if ((status = recognise(apply, sources, places, count)) != CX_OK ||
+	    (status = store_set_sources(apply->store, sources, count)) != CX_OK ||
+	    (status = forget_cookies(apply, before, before_count, sources, count)) !=
+		CX_OK) {
+		return status;
+	}
+	return note_places(apply, sources, places, count);
+}
+
 enum status apply_sources(struct apply *apply, struct source_info *sources,
-    size_t count, struct errbuf *err)
+    const struct apply_place *places, size_t count, struct errbuf *err)
 {
 	enum status status = store_begin(apply->store, err);
 
 	if (status != CX_OK) {
 		return status;
 	}
-	status = store_set_sources(apply->store, sources, count);
+	status = set_sources(apply, sources, places, count);
 	for (size_t i = 0; i < count && status == CX_OK; i++) {
 		const struct source_info *source = &sources[i];
 

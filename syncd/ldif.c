@@ -10,6 +10,7 @@
 
 #include "syncd/ldif_parse.h"
 #include "syncd/source.h"
+#include "syncd/sync_times.h"
 
 /*
  * source_ldif: a file, looked at twice a second (which also works where inotify
@@ -17,7 +18,6 @@
  * read when it has been still for one look, so that a file that is being written in place
  * is not taken half-done.
  */
-#define LOOK_INTERVAL_MS 500
 #define FILE_SIZE_MAX    ((off_t)1 << 30)
 /* A replica that cannot be written is not tried twice a second. */
 #define RETRY_LOOKS 10
@@ -284,7 +284,7 @@ static void look(evutil_socket_t fd, short what, void *context)
 
 static enum status ldif_start(struct source *source)
 {
-	static const struct timeval interval = { 0, LOOK_INTERVAL_MS * 1000 };
+	struct timeval interval = { sync_times.look / 1000, sync_times.look % 1000 * 1000 };
 	struct ldif_backend *backend = calloc(1, sizeof(*backend));
 
 	if (!backend) {

@@ -44,6 +44,25 @@ static void hash_request(EVP_MD_CTX *context, const struct conf_directory *conf,
 	hash_text(context, conf->sasl_mech);
 }
 
+/* Where its entries come from, whatever the section is called and takes of them. */
+static enum status hash_place(const struct conf_directory *conf, struct apply_place *out)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	enum status status = CX_ENOMEM;
+
+	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL)) {
+		hash_text(context, conf->ldif);
+		hash_text(context, conf->uri);
+		hash_text(context, conf->base);
+		hash_text(context, conf->scope);
+		hash_text(context, conf->filter);
+		status = EVP_DigestFinal_ex(context, out->bytes, NULL) ? CX_OK
+								       : CX_ENOMEM;
+	}
+	EVP_MD_CTX_free(context);
+	return status;
+}
+
 /* How they are got. */
 static void hash_rest(EVP_MD_CTX *context, const struct conf_directory *conf)
 {
@@ -209,7 +228,8 @@ static void describe(const struct conf_directory *conf, struct source_info *out)
 
 /* The slots of the new configuration: made anew or, where nothing changed, the old ones. */
 static enum status make_slots(struct sources *sources, struct conf *conf,
-    struct slot **slots, struct source_info *infos, struct errbuf *err)
+    struct slot **slots, struct source_info *infos, struct apply_place *places,
+    struct errbuf *err)
 {
 	enum status status = CX_OK;
 
@@ -223,6 +243,11 @@ static enum status make_slots(struct sources *sources, struct conf *conf,
 			return CX_ECONF;
 		}
 		describe(directory, &infos[i]);
+		status = hash_place(directory, &places[i]);
+		if (status != CX_OK) {
+			errbuf_set(err, "%s", status_text(status));
+			return status;
+		}
 		status = slot_new(sources, conf, directory, &slots[i], err);
 		if (status == CX_OK && old &&
 		    memcmp(old->section, slots[i]->section, sizeof(old->section)) ==
@@ -252,8 +277,13 @@ static int64_t contact_interval_s(const struct settings *settings)
 static void start_slot(struct slot *slot, uint8_t id)
 {
 	struct source *source = &slot->source;
+	const struct conf_directory *conf = source->conf;
 
 	source->id = slot->applied.id = id;
+	if (conf->domains && conf->domains[0]) {
+		log_info("directory=%s is limited to its domains: addresses of other types "
+			 "than SMTP are not taken from it", conf->name);
+	}
 	enum status status = source->ops->start(source);
 	slot->is_started = status == CX_OK;
 	if (status != CX_OK) {
@@ -288,6 +318,7 @@ enum status sources_configure(struct sources *sources, struct conf *conf,
     struct errbuf *err)
 {
 	struct source_info infos[STORE_SOURCES_MAX];
+	struct apply_place places[STORE_SOURCES_MAX];
 	size_t count = conf->directory_count;
 	enum status status;
 
@@ -300,7 +331,7 @@ enum status sources_configure(struct sources *sources, struct conf *conf,
 		errbuf_set(err, "%s", status_text(CX_ENOMEM));
 		return CX_ENOMEM;
 	}
-	status = make_slots(sources, conf, slots, infos, err);
+	status = make_slots(sources, conf, slots, infos, places, err);
 	if (status == CX_OK) {
 		/* What they still have to write must not come after what is removed. */
 		for (size_t i = 0; i < sources->count; i++) {
@@ -308,7 +339,7 @@ enum status sources_configure(struct sources *sources, struct conf *conf,
 				stop_slot(sources->slots[i]);
 			}
 		}
-		status = apply_sources(sources->apply, infos, count, err);
+		status = apply_sources(sources->apply, infos, places, count, err);
 		if (status == CX_OK) {
 			adopt(sources, slots, count, infos, &conf->settings);
 			return CX_OK;

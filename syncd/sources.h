@@ -21,8 +21,8 @@ void sources_free(struct sources *);
 
 /*
  * Makes the configuration's directories the ones at work. Those whose section did not
- * change go on undisturbed; of the others records and cookie stay, where the name does. On
- * failure everything is as before.
+ * change go on undisturbed; of the others records and cookie stay, where the place of their
+ * entries or the name does (apply.h). On failure everything is as before.
  */
 enum status sources_configure(struct sources *, struct conf *, struct errbuf *);
 

@@ -23,4 +23,5 @@ const struct sync_times sync_times = {
 	.watch = 1 * SECOND,
 	.lag_grace = 10 * MINUTE,
 	.reread = { 100, 500, 2 * SECOND },
+	.look = 500,
 };

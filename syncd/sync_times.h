@@ -28,6 +28,7 @@ struct sync_times {
 	int64_t watch;     /* files of the login are looked at so often while we wait */
 	int64_t lag_grace; /* what another server sent so lately need not be here yet */
 	int64_t reread[SYNC_REREADS]; /* referrers, after a rename or a removal */
+	int64_t look; /* an LDIF file is looked at so often, and must stay the same between two */
 };
 
 extern const struct sync_times sync_times;

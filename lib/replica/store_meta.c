@@ -97,14 +97,62 @@ static enum status forget_source(struct store_writer *writer, uint8_t source)
 	return rc == MDB_NOTFOUND ? CX_OK : writer_db_failed(writer, rc);
 }
 
-static struct source_info *find_by_name(struct store_head *head, const char *name)
+static bool has_id(const struct source_info *sources, size_t count, uint8_t id)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (sources[i].id == id) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Of those that are not somebody else by now. */
+static struct source_info *find_by_name(struct store_head *head,
+    const struct source_info *sources, size_t count, const char *name)
 {
 	for (size_t i = 0; i < head->source_count; i++) {
-		if (strcmp(head->sources[i].name, name) == 0) {
+		if (strcmp(head->sources[i].name, name) == 0 &&
+		    !has_id(sources, count, head->sources[i].id)) {
 			return &head->sources[i];
 		}
 	}
 	return NULL;
+}
+
+/* What it had not to provide before was not read: of these things nothing is known. */
+static bool provides_more(const struct source_info *now, const struct source_info *before)
+{
+	return (now->provides_recipients && !before->provides_recipients) ||
+	       (now->provides_domains && !before->provides_domains) ||
+	       (now->provides_connectors && !before->provides_connectors);
+}
+
+/* Who is who: by the number given, else by name. */
+static void identify_sources(struct store_head *old, struct source_info *sources,
+    size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!head_find(old, sources[i].id)) {
+			sources[i].id = 0;
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (sources[i].id == 0) {
+			struct source_info *known =
+			    find_by_name(old, sources, count, sources[i].name);
+
+			sources[i].id = known ? known->id : 0;
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct source_info *known =
+		    sources[i].id ? head_find(old, sources[i].id) : NULL;
+
+		sources[i].is_loaded =
+		    known && known->is_loaded && !provides_more(&sources[i], known);
+		sources[i].last_contact = known ? known->last_contact : 0;
+	}
 }
 
 /* Not in the old table nor in the new one. */
@@ -112,12 +160,8 @@ static uint8_t free_number(struct store_head *old, const struct source_info *sou
     size_t count)
 {
 	for (unsigned number = 1; number < 256; number++) {
-		bool is_free = !head_find(old, (uint8_t)number);
-
-		for (size_t i = 0; i < count && is_free; i++) {
-			is_free = sources[i].id != number;
-		}
-		if (is_free) {
+		if (!head_find(old, (uint8_t)number) &&
+		    !has_id(sources, count, (uint8_t)number)) {
 			return (uint8_t)number;
 		}
 	}
@@ -132,7 +176,8 @@ static bool are_names_good(const struct source_info *sources, size_t count)
 			return false;
 		}
 		for (size_t j = 0; j < i; j++) {
-			if (strcmp(sources[i].name, sources[j].name) == 0) {
+			if (strcmp(sources[i].name, sources[j].name) == 0 ||
+			    (sources[i].id && sources[i].id == sources[j].id)) {
 				return false;
 			}
 		}
@@ -151,13 +196,7 @@ enum status store_set_sources(struct store_writer *writer, struct source_info *s
 	if (!are_names_good(sources, count)) {
 		return CX_EINVAL;
 	}
-	for (size_t i = 0; i < count; i++) {
-		struct source_info *known = find_by_name(&old, sources[i].name);
-
-		sources[i].id = known ? known->id : 0;
-		sources[i].is_loaded = known && known->is_loaded;
-		sources[i].last_contact = known ? known->last_contact : 0;
-	}
+	identify_sources(&old, sources, count);
 	for (size_t i = 0; i < count; i++) {
 		if (sources[i].id == 0) {
 			sources[i].id = free_number(&old, sources, count);
@@ -178,6 +217,12 @@ enum status store_set_sources(struct store_writer *writer, struct source_info *s
 	}
 	writer->is_changed = true;
 	return writer_put_head(writer);
+}
+
+const struct source_info *store_sources(const struct store_writer *writer, size_t *count)
+{
+	*count = writer->head.source_count;
+	return writer->head.sources;
 }
 
 enum status store_set_contact(struct store_writer *writer, uint8_t source, int64_t when,

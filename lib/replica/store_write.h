@@ -76,14 +76,17 @@ enum status store_put_meta(struct store_writer *, const char *key, struct span v
 enum status store_get_meta(struct store_writer *, const char *key, struct span *out);
 
 /*
- * The directories in order of precedence. Ids are given by name: a name that is known
- * keeps its number, a new one gets a free one (written into `sources[].id`). Records
- * of sources that are no longer named are removed, values under "src/N/" too. is_loaded
- * and last_contact of known ones are kept. In a transaction. CX_EINVAL: more than STORE_SOURCES_MAX, or a
- * name that is empty or given twice.
+ * The directories in order of precedence. One whose `id` is that of a known source is that
+ * one, maybe by a new name; else (0) a name that is known keeps its number, and a new one gets
+ * a free one. All are written into `sources[].id`. Records of sources that are no longer there
+ * are removed, values under "src/N/" too. last_contact of known ones is kept, is_loaded
+ * too, but for one that now provides more than was asked of it before. In a transaction.
+ * CX_EINVAL: more than STORE_SOURCES_MAX, or a name that is empty or given twice.
  */
 enum status store_set_sources(struct store_writer *, struct source_info *sources,
     size_t count);
+/* Those in force, valid until they are set again. In a transaction. */
+const struct source_info *store_sources(const struct store_writer *, size_t *count);
 /* Notes a proof of contact; `is_loaded` never falls back. In a transaction. */
 enum status store_set_contact(struct store_writer *, uint8_t source, int64_t when,
     bool is_loaded);

@@ -17,6 +17,7 @@
 /* What there is, for sync_notes_key(). */
 #define SYNC_NOTES_COOKIE   "cookie"
 #define SYNC_NOTES_CONFHASH "confhash" /* of mapping and request; the cookie's, too */
+#define SYNC_NOTES_PLACE    "place" /* where its entries come from: apply.h */
 #define SYNC_NOTES_FULL	    "full" /* when every entry was last read: 8 bytes, little-endian */
 #define SYNC_NOTES_SKIPPED  "skipped"
 #define SYNC_NOTES_HELD     "held"

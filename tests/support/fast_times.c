@@ -24,4 +24,5 @@ const struct sync_times sync_times = {
 	.watch = 100,
 	.lag_grace = 4000,
 	.reread = { 50, 200, 500 },
+	.look = 50,
 };
