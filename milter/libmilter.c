@@ -442,7 +442,7 @@ bool libmilter_close(void)
 	bool is_idle;
 	int result = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += LIBMILTER_STOP_WAIT_S;
 	pthread_mutex_lock(&flight.lock);
 	flight.is_stopping = true;
@@ -451,7 +451,8 @@ bool libmilter_close(void)
 		log_info("waiting for %u callbacks under way", flight.count);
 	}
 	while (flight.count > 0 && result == 0) {
-		result = pthread_cond_timedwait(&flight.is_idle, &flight.lock, &until);
+		result = pthread_cond_clockwait(&flight.is_idle, &flight.lock,
+		    CLOCK_MONOTONIC, &until);
 	}
 	is_idle = flight.count == 0;
 	pthread_mutex_unlock(&flight.lock);

@@ -17,8 +17,8 @@ def damage(follower, name):
     """Spoils every copy of a record in the data file, and nothing else."""
     path = os.path.realpath(f"{follower.folder}/replica/current")
     dn = f"uid={name},{PEOPLE}".encode()
-    # Version, kind, last tag; then the DN as the first field.
-    pattern = re.compile(b"\x01\x01(?=[\x01-\x19]\x01" + re.escape(len(dn).to_bytes(4, "little") + dn) + b")",
+    # Kind and last tag after the version; then the DN as the first field. See record.c.
+    pattern = re.compile(b"\x02(?=\x01[\x01-\x19]\x01" + re.escape(bytes([len(dn)]) + dn) + b")",
                          re.DOTALL)
     with open(path, "r+b") as file:
         places = [m.start() for m in pattern.finditer(file.read())]

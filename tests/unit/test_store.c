@@ -798,21 +798,29 @@ static void put_a_connector(enum repairing how, bool is_anew)
 	}
 }
 
-/* Bytes that are no record, and a record that is another one. */
-static const struct {
-	const char *label;
-	struct span bytes;
-} damages[] = {
-	{ "no record", { "\1\1\5junk", 7 } },
-	{ "nothing", { "", 0 } },
-	{ "another recipient", { "\1\1\5\5\16\0\0\0q@acme.example", 22 } },
-	{ "another kind", { "\1\4\1\1\4\0\0\0cn=q", 12 } },
+/* Bytes that are no record, and records that are others. */
+static const char *const damages[] = { "no record", "nothing", "another recipient",
+	"another kind" };
+enum {
+	DAMAGES = sizeof(damages) / sizeof(damages[0])
 };
+
+static struct span damaged_bytes(int which)
+{
+	switch (which) {
+	case 0: return SPAN("\377\1\5junk");
+	case 1: return SPAN("");
+	case 2:
+		return make_record(&fx.buf, RECORD_RECIPIENT, 0, TAG_MAIL, "q@acme.example",
+		    0);
+	default: return make_record(&fx.buf, RECORD_CONTAINER, 0, TAG_DN, "cn=q", 0);
+	}
+}
 
 START_TEST(a_damaged_record_is_replaced_without_a_trace)
 {
 	enum repairing how = (enum repairing)(_i % 3);
-	const char *label = damages[_i / 3].label;
+	const char *label = damages[_i / 3];
 	struct record_id person = make_id(1, 1), connector = make_id(1, 4);
 	uint8_t keys[2][INDEX_ID_SIZE];
 	struct buf repaired, fresh;
@@ -828,7 +836,7 @@ START_TEST(a_damaged_record_is_replaced_without_a_trace)
 	index_put_id(keys[1], &connector);
 	for (size_t i = 0; i < 2; i++) {
 		damage(DB_REC, (struct span){ (const char *)keys[i], INDEX_ID_SIZE },
-		    damages[_i / 3].bytes);
+		    damaged_bytes(_i / 3));
 	}
 	fixture_begin();
 	put_people(how, true);
@@ -960,7 +968,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, a_damaged_record_is_told_from_a_missing_one);
 	/* Nothing tells that what has no index entries had some, once it goes: not the last. */
 	tcase_add_loop_test(tcase, a_damaged_record_is_replaced_without_a_trace, 0,
-	    3 * (int)(sizeof(damages) / sizeof(damages[0])) - 1);
+	    3 * DAMAGES - 1);
 	tcase_add_test(tcase, a_damaged_record_that_is_not_replaced_stays_known);
 	tcase_add_test(tcase, a_damaged_index_is_told_from_an_empty_one);
 	tcase_add_test(tcase, a_damaged_head_gives_no_snapshot);
