@@ -208,7 +208,8 @@ static enum status attempt_fill(struct attempt *attempt)
 	    (status = attempt_write_valve(attempt)) != CX_OK ||
 	    (status = attempt_write_full(attempt)) != CX_OK ||
 	    (status = attempt_write_cookie(attempt)) != CX_OK ||
-	    (status = attempt_write_agenda(attempt)) != CX_OK) {
+	    (status = attempt_write_agenda(attempt)) != CX_OK ||
+	    (status = attempt_write_mark(attempt)) != CX_OK) {
 		return status;
 	}
 	if (batch->has_contact) {

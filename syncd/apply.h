@@ -66,6 +66,8 @@ enum status apply_accept(struct apply *, uint8_t source, size_t *removed,
 
 /* The cookie stored for this very request; empty: none. */
 enum status apply_cookie(struct apply *, const struct apply_source *, struct buf *out);
+/* The same of batch.mark. */
+enum status apply_mark(struct apply *, const struct apply_source *, struct buf *out);
 
 /* The agenda of the last batch that had one; empty: none. */
 enum status apply_agenda(struct apply *, uint8_t source, struct buf *out);

@@ -82,6 +82,30 @@ enum status apply_agenda(struct apply *apply, uint8_t source, struct buf *out)
 	return status;
 }
 
+enum status apply_mark(struct apply *apply, const struct apply_source *source,
+    struct buf *out)
+{
+	struct errbuf err;
+	struct buf note;
+	enum status status = store_begin(apply->store, &err);
+
+	buf_clear(out);
+	if (status != CX_OK) {
+		return status;
+	}
+	buf_init(&note);
+	status = apply_get_note(apply, source->id, SYNC_NOTES_POLL, &note);
+	if (status == CX_OK && note.len > sizeof(source->confhash) &&
+	    memcmp(note.data, source->confhash, sizeof(source->confhash)) == 0) {
+		buf_add(out, note.data + sizeof(source->confhash),
+		    note.len - sizeof(source->confhash));
+		status = out->failed ? CX_ENOMEM : CX_OK;
+	}
+	buf_release(&note);
+	store_abort(apply->store);
+	return status;
+}
+
 enum status apply_last_full(struct apply *apply, uint8_t source, int64_t *out)
 {
 	struct errbuf err;

@@ -202,3 +202,23 @@ enum status attempt_write_agenda(struct attempt *attempt)
 			 buf_span(&batch->agenda), &is_changed)
 		   : CX_OK;
 }
+
+enum status attempt_write_mark(struct attempt *attempt)
+{
+	const struct batch *batch = attempt->batch;
+	struct buf note;
+	enum status status;
+
+	if (!batch->has_mark) {
+		return CX_OK;
+	}
+	buf_init(&note);
+	buf_add(&note, attempt->source->confhash, sizeof(attempt->source->confhash));
+	buf_add_span(&note, buf_span(&batch->mark));
+	status = note.failed ? CX_ENOMEM
+			     : apply_put_note(attempt->apply, batch->source,
+				   SYNC_NOTES_POLL, buf_span(&note),
+				   &attempt->is_changed);
+	buf_release(&note);
+	return status;
+}

@@ -62,5 +62,7 @@ enum status attempt_write_full(struct attempt *);
 enum status attempt_write_cookie(struct attempt *);
 /* What the source must do yet because of this batch, or no longer. */
 enum status attempt_write_agenda(struct attempt *);
+/* How far polling has come, with the request that it is good for. */
+enum status attempt_write_mark(struct attempt *);
 
 #endif

@@ -10,6 +10,7 @@ void batch_init(struct batch *batch, uint8_t source, const char *directory)
 	batch->source = source;
 	buf_init(&batch->cookie);
 	buf_init(&batch->agenda);
+	buf_init(&batch->mark);
 	spool_init(&batch->list, directory);
 	spool_init(&batch->records, directory);
 }
@@ -18,6 +19,7 @@ void batch_release(struct batch *batch)
 {
 	buf_release(&batch->cookie);
 	buf_release(&batch->agenda);
+	buf_release(&batch->mark);
 	spool_release(&batch->list);
 	spool_release(&batch->records);
 	batch->changes = NULL;
@@ -32,10 +34,12 @@ void batch_clear(struct batch *batch)
 	batch->has_contact = false;
 	batch->has_cookie = false;
 	batch->has_agenda = false;
+	batch->has_mark = false;
 	batch->changes = NULL;
 	batch->count = 0;
 	buf_clear(&batch->cookie);
 	buf_clear(&batch->agenda);
+	buf_clear(&batch->mark);
 	spool_clear(&batch->list);
 	spool_clear(&batch->records);
 }

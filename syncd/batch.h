@@ -54,6 +54,8 @@ struct batch {
 	struct buf cookie;
 	bool has_agenda;   /* `agenda` is what the source must do yet: replaces the stored one */
 	struct buf agenda;
+	bool has_mark;     /* `mark` replaces the stored one: how far polling has come */
+	struct buf mark;
 	struct change *changes; /* `count` of them, until another is added */
 	size_t count;
 	struct spool list, records; /* private */

@@ -18,6 +18,7 @@ void lsrc_disconnect(struct ldap_source *ls)
 	lsrc_probe_end(ls);
 	lsrc_reread_end(ls);
 	lsrc_poll_end(ls);
+	lsrc_ranges_end(ls);
 	if (ls->readable != NULL) {
 		event_free(ls->readable);
 		ls->readable = NULL;
@@ -106,8 +107,10 @@ static void dispatch(struct ldap_source *ls, LDAPMessage *message)
 		lsrc_session_message(ls, ls->session, message);
 	} else if (ls->next != NULL && msgid == ls->next->msgid) {
 		lsrc_session_message(ls, ls->next, message);
-	} else if (msgid == ls->poll.msgid) {
+	} else if (lsrc_poll_owns(ls, msgid)) {
 		lsrc_poll_message(ls, message);
+	} else if (msgid == ls->ranges.msgid) {
+		lsrc_ranges_message(ls, message);
 	} else if (msgid == ls->probe_msgid) {
 		lsrc_probe_message(ls, message);
 	} else if (msgid == ls->newer_msgid) {
@@ -149,6 +152,9 @@ void lsrc_drain(struct ldap_source *ls)
 		}
 		dispatch(ls, message);
 		ldap_msgfree(message);
+		if (ls->ld == ld) {
+			lsrc_ranges_run(ls);
+		}
 		if (ls->ld != ld) {
 			return;
 		}
@@ -172,6 +178,7 @@ void lsrc_begin_work(struct ldap_source *ls)
 		lsrc_poll_begin(ls);
 	} else {
 		ls->is_polling = false;
+		lsrc_timer_stop(ls, TIMER_CONTACT);
 		lsrc_session_begin(ls);
 	}
 }

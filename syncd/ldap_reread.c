@@ -14,6 +14,13 @@
 /* Entries asked for in one search. */
 #define REREAD_AT_ONCE 50
 
+static void drop_answer(struct ldap_source *ls)
+{
+	ls->does_reread_wait = false;
+	ranges_drop(&ls->ranges, &ls->reread_batch);
+	batch_clear(&ls->reread_batch);
+}
+
 enum status lsrc_reread_add(struct ldap_source *ls, const struct uuid_set *referrers)
 {
 	enum status status = CX_OK;
@@ -30,8 +37,8 @@ enum status lsrc_reread_add(struct ldap_source *ls, const struct uuid_set *refer
 	if (ls->reread_msgid >= 0) {
 		ldap_abandon_ext(ls->ld, ls->reread_msgid, NULL, NULL);
 		ls->reread_msgid = -1;
-		batch_clear(&ls->reread_batch);
 	}
+	drop_answer(ls);
 	ls->reread_round = 0;
 	ls->reread_at = 0;
 	lsrc_timer_start(ls, TIMER_REREAD, sync_times.reread[0]);
@@ -44,22 +51,20 @@ void lsrc_reread_end(struct ldap_source *ls)
 	ls->reread_at = ls->reread_round = 0;
 	uuid_set_clear(&ls->reread);
 	uuid_set_clear(&ls->reread_touched);
-	batch_clear(&ls->reread_batch);
+	drop_answer(ls);
 }
 
 /* The entries from reread_at on, as many as go into one search. */
 static void print_filter(struct ldap_source *ls, struct buf *out)
 {
 	size_t end = ls->reread_at + REREAD_AT_ONCE;
+	unsigned kinds = ls->identities ? ls->identities : LDAP_IDENTITY_ENTRY_UUID;
 
 	buf_add_text(out, "(&");
 	buf_add_text(out, ls->filter);
 	buf_add_text(out, "(|");
 	while (ls->reread_at < ls->reread.count && ls->reread_at < end) {
-		char text[SYNC_UUID_TEXT];
-
-		sync_uuid_print(ls->reread.list[ls->reread_at++], text);
-		buf_printf(out, "(entryUUID=%s)", text);
+		ldap_identity_terms(out, kinds, ls->reread.list[ls->reread_at++]);
 	}
 	buf_add_text(out, "))");
 }
@@ -71,12 +76,12 @@ void lsrc_on_reread_timer(struct ldap_source *ls)
 	buf_init(&filter);
 	print_filter(ls, &filter);
 	uuid_set_clear(&ls->reread_touched);
-	batch_clear(&ls->reread_batch);
+	drop_answer(ls);
 	if (filter.failed) {
 		lsrc_failed(ls, status_text(CX_ENOMEM));
 	} else {
 		lsrc_search(ls, ls->source->conf->base, ls->scope, filter.data,
-		    ls->attributes, NULL, &ls->reread_msgid);
+		    ls->poll_attributes, NULL, &ls->reread_msgid);
 	}
 	buf_release(&filter);
 }
@@ -95,22 +100,15 @@ static void next_step(struct ldap_source *ls)
 	}
 }
 
-static void on_answer(struct ldap_source *ls, LDAPMessage *message)
+/* Everything of the answer has come. */
+static void deliver_answer(struct ldap_source *ls)
 {
-	char text[256];
-
-	if (lsrc_result_of(ls, message, text) != LDAP_SUCCESS) {
-		log_warnx("directory=%s references cannot be read again: %s",
-		    ls->source->conf->name, text);
-		lsrc_reread_end(ls);
-		return;
-	}
 	/* Changes that came by the session go first; they may be newer than the answer. */
-	if (!lsrc_session_flush(ls, false) || ls->reread_msgid < 0) {
+	if (!lsrc_session_flush(ls, false) || !ls->does_reread_wait) {
 		/* Given up, or begun again with more of them. */
 		return;
 	}
-	ls->reread_msgid = -1;
+	ls->does_reread_wait = false;
 	for (size_t i = 0; i < ls->reread_batch.count; i++) {
 		struct change *change = &ls->reread_batch.changes[i];
 
@@ -124,6 +122,28 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 	if (!lsrc_timer_is_running(ls, TIMER_REREAD)) {
 		next_step(ls);
 	}
+}
+
+void lsrc_reread_ranged(struct ldap_source *ls)
+{
+	if (ls->does_reread_wait && !ranges_wait(&ls->ranges, &ls->reread_batch)) {
+		deliver_answer(ls);
+	}
+}
+
+static void on_answer(struct ldap_source *ls, LDAPMessage *message)
+{
+	char text[256];
+
+	ls->reread_msgid = -1;
+	if (lsrc_result_of(ls, message, text) != LDAP_SUCCESS) {
+		log_warnx("directory=%s references cannot be read again: %s",
+		    ls->source->conf->name, text);
+		lsrc_reread_end(ls);
+		return;
+	}
+	ls->does_reread_wait = true;
+	lsrc_reread_ranged(ls);
 }
 
 void lsrc_reread_message(struct ldap_source *ls, LDAPMessage *message)
@@ -140,7 +160,7 @@ void lsrc_reread_message(struct ldap_source *ls, LDAPMessage *message)
 	}
 	status = ldap_entry_load(&ls->entry, ls->ld, message);
 	if (status == CX_OK) {
-		status = ldap_entry_identity(&ls->entry, uuid);
+		status = ldap_entry_identity(&ls->entry, uuid, NULL);
 	}
 	/* Only what was asked for: an identity made of a DN is none here. */
 	if (status == CX_OK && uuid_set_has(&ls->reread, uuid)) {

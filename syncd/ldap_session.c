@@ -12,12 +12,13 @@
 
 bool lsrc_is_persisting(const struct ldap_source *ls)
 {
-	return ls->session != NULL && ls->session->is_refreshed;
+	return ls->session != NULL && ls->session->is_refreshed && !ls->session->waits;
 }
 
 static void session_free(struct ldap_source *ls, struct syncrepl **at)
 {
 	if (*at != NULL) {
+		ranges_drop(&ls->ranges, &(*at)->batch);
 		syncrepl_abandon(*at, ls->ld);
 		syncrepl_release(*at);
 		free(*at);
@@ -107,7 +108,8 @@ static enum status touch(struct ldap_source *ls, const struct batch *batch)
 		if (ls->next != NULL) {
 			status = uuid_set_add(&ls->touched, uuid);
 		}
-		if (status == CX_OK && ls->reread_msgid >= 0) {
+		if (status == CX_OK &&
+		    (ls->reread_msgid >= 0 || ls->does_reread_wait)) {
 			status = uuid_set_add(&ls->reread_touched, uuid);
 		}
 	}
@@ -157,6 +159,8 @@ bool lsrc_session_flush(struct ldap_source *ls, bool has_contact)
 		lsrc_failed(ls, status_text(CX_ENOMEM));
 		return false;
 	}
+	/* The cookie would say that what is still being read in parts is here. */
+	s->batch.has_cookie = !ranges_wait(&ls->ranges, &s->batch);
 	return lsrc_deliver(ls, &s->batch, s->batch.is_complete && !s->has_sent_cookie);
 }
 
@@ -282,6 +286,8 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 static void on_changed(struct ldap_source *ls, struct syncrepl *s, bool is_cookie_only)
 {
 	if (s != ls->session) {
+		/* Behind a refresh that is kept waiting, and mixed up with it: once more. */
+		ls->wants_refresh = true;
 		return;
 	}
 	if (s->batch.count >= BATCH_MAX) {
@@ -415,7 +421,12 @@ void lsrc_session_message(struct ldap_source *ls, struct syncrepl *s,
 			lsrc_failed(ls, "the refresh takes too long");
 		}
 		break;
-	case SYNCREPL_DONE: on_refreshed(ls, s); break;
+	case SYNCREPL_DONE:
+		s->waits = ranges_wait(&ls->ranges, &s->batch);
+		if (!s->waits) {
+			on_refreshed(ls, s);
+		}
+		break;
 	case SYNCREPL_CHANGED: on_changed(ls, s, false); break;
 	case SYNCREPL_COOKIE: on_changed(ls, s, true); break;
 	case SYNCREPL_IGNORED:
@@ -429,9 +440,26 @@ void lsrc_session_message(struct ldap_source *ls, struct syncrepl *s,
 	}
 }
 
+void lsrc_session_ranged(struct ldap_source *ls, const struct batch *batch)
+{
+	struct syncrepl *s = ls->next != NULL && batch == &ls->next->batch ? ls->next
+									    : ls->session;
+
+	if (ranges_wait(&ls->ranges, batch)) {
+		return;
+	}
+	if (s->waits) {
+		s->waits = false;
+		on_refreshed(ls, s);
+	} else if (s->is_refreshed) {
+		on_changed(ls, s, false);
+	}
+}
+
 void lsrc_refresh_in(struct ldap_source *ls, int64_t ms, const char *why)
 {
 	if (ls->session == NULL) {
+		lsrc_poll_compare_soon(ls, ms, why);
 		return;
 	}
 	if (ls->wants_refresh || (lsrc_timer_is_running(ls, TIMER_REFRESH) &&

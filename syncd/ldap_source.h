@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "syncd/follow.h"
+#include "syncd/ldap_ranges.h"
 #include "syncd/link.h"
 #include "syncd/poll.h"
 #include "syncd/recent.h"
@@ -24,7 +25,8 @@
  *   ldap_newer.c       entries that a server which was killed forgot to tell of
  *   ldap_reread.c      entries whose references slapd may have repaired
  *   ldap_agenda.c      what is still to be read, kept over a crash or a lost connection
- *   ldap_polling.c     full passes at intervals, for servers that cannot persist
+ *   ldap_polling.c     passes at intervals, for servers that cannot persist
+ *   ldap_ranges.c      entries whose values come in parts
  *
  * States: waiting -> connecting -> refresh -> persist (or poll) -> waiting ... A
  * connection that is lost in any of them ends in lsrc_lost() or lsrc_failed(), which
@@ -48,6 +50,8 @@ enum ldap_timer {
 	TIMER_INTERVAL, /* the daily one */
 	TIMER_REREAD,
 	TIMER_POLL,
+	TIMER_CONTACT, /* polling: is the server there? */
+	TIMER_RANGE,
 	TIMER_COUNT
 };
 
@@ -57,6 +61,7 @@ struct ldap_source {
 	size_t uri_count, uri_at;
 	char *filter;
 	char **attributes; /* NULL-terminated; the mapping's and ours */
+	char **poll_attributes; /* these, and what tells that an entry has changed */
 	int scope;
 	struct event *timers[TIMER_COUNT];
 
@@ -91,10 +96,38 @@ struct ldap_source {
 	struct uuid_set reread_touched; /* delivered since the request went out */
 	size_t reread_at, reread_round;
 	int reread_msgid;
+	bool does_reread_wait; /* for parts of entries; then its answer is complete */
 	struct batch reread_batch;
 	struct ldap_entry entry;
 
+	struct ranges ranges;
+	unsigned identities; /* seen so far: an or of enum ldap_identity */
+
 	struct poll poll;
+	struct polling {
+		struct poll_mark mark; /* as stored */
+		bool has_mark, is_mark_read;
+		bool is_begun; /* on this connection */
+		/* What the server says of itself before a pass. */
+		bool has_usn;
+		int64_t usn;
+		uint8_t server[POLL_MARK_SERVER];
+		struct buf server_text;
+		char *service;   /* where its invocationId is; NULL: nowhere */
+		bool is_blind;   /* it cannot be asked for what is new */
+		bool was_empty;  /* nothing at all was new, not even what was last */
+		bool wants_full, wants_identities;
+		int64_t identities_ms; /* when they are due */
+		int root_msgid, service_msgid, contact_msgid;
+		bool is_contact_late;
+		enum polling_step {
+			POLLING_IDLE,
+			POLLING_ROOT,
+			POLLING_PAGES,
+			POLLING_ASK,
+			POLLING_RANGES,
+		} step;
+	} polling;
 };
 
 int64_t lsrc_now_ms(void); /* monotonic */
@@ -182,6 +215,15 @@ void lsrc_probe_message(struct ldap_source *, LDAPMessage *);
 void lsrc_newer_begin(struct ldap_source *);
 void lsrc_newer_message(struct ldap_source *, LDAPMessage *);
 
+/* Entries that came in parts are whole now, or given up, and in the batch. */
+void lsrc_session_ranged(struct ldap_source *, const struct batch *);
+void lsrc_reread_ranged(struct ldap_source *);
+void lsrc_poll_ranged(struct ldap_source *);
+/* Reads the next entry that came in parts, if there is one and none is being read. */
+void lsrc_ranges_run(struct ldap_source *);
+void lsrc_ranges_end(struct ldap_source *);
+void lsrc_ranges_message(struct ldap_source *, LDAPMessage *);
+
 enum status lsrc_reread_add(struct ldap_source *, const struct uuid_set *);
 void lsrc_reread_end(struct ldap_source *);
 void lsrc_on_reread_timer(struct ldap_source *);
@@ -195,7 +237,13 @@ enum status lsrc_agenda_load(struct ldap_source *, bool is_full);
 
 void lsrc_poll_begin(struct ldap_source *);
 void lsrc_poll_end(struct ldap_source *);
+bool lsrc_poll_owns(const struct ldap_source *, int msgid);
 void lsrc_poll_message(struct ldap_source *, LDAPMessage *);
+/* The next pass reads everything, at once if none is running. */
+void lsrc_poll_full(struct ldap_source *);
+/* The next pass compares all names. Nothing where we do not poll. */
+void lsrc_poll_compare_soon(struct ldap_source *, int64_t ms, const char *why);
+void lsrc_on_contact_timer(struct ldap_source *);
 
 /* The result code of a message, and the server's text (escaped, in `text`). */
 int lsrc_result_of(struct ldap_source *, LDAPMessage *, char text[256]);

@@ -126,8 +126,14 @@ struct load {
 
 static enum status visit_entry(void *context, const struct ldif_entry *entry)
 {
+	static const char partial[] =
+	    "only part of an attribute is in the file (\";range=\")";
 	struct load *load = context;
 
+	if (entry->is_partial) {
+		source_skipped(load->source, entry->entry.dn, partial);
+		return batch_unusable(load->batch, entry->uuid, entry->entry.dn, partial);
+	}
 	return source_map(load->source, load->batch, entry->uuid, &entry->entry);
 }
 

@@ -9,6 +9,7 @@
 
 #include <ldif.h> /* needs stdio.h */
 
+#include "syncd/ldap_range.h"
 #include "syncd/sync_wire.h"
 #include "value/address.h"
 #include "value/buf.h"
@@ -50,7 +51,7 @@ struct parser {
 	size_t built_room;
 	struct span dn;
 	unsigned long dn_line;
-	bool has_dn;
+	bool has_dn, is_partial;
 	struct identities dns, uuids;
 };
 
@@ -103,6 +104,11 @@ static bool next_line(struct parser *parser, char **text, size_t *len,
 
 static bool is_name(struct span name)
 {
+	struct range_part part;
+
+	if (range_parse(name, &part) != CX_NOTFOUND) {
+		name = part.name; /* what comes behind it is not used */
+	}
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.ptr[i];
 
@@ -302,6 +308,9 @@ static int compare_pairs(const void *a, const void *b)
 static enum status add_pair(struct parser *parser, struct span name, struct span value)
 {
 	if (memchr(name.ptr, ';', name.len)) {
+		struct range_part part;
+
+		parser->is_partial |= range_parse(name, &part) != CX_NOTFOUND;
 		return CX_OK;
 	}
 	if (parser->pair_count == parser->pair_room) {
@@ -372,6 +381,8 @@ static enum status end_record(struct parser *parser)
 		parser->attributes[count - 1].count++;
 	}
 	parser->pair_count = 0;
+	out.is_partial = parser->is_partial;
+	parser->is_partial = false;
 	out.entry = (struct entry){ parser->dn, parser->attributes, count };
 	status = identify(parser, &out);
 	return status == CX_OK ? parser->visit(parser->context, &out) : status;

@@ -11,7 +11,8 @@
  * only lines that were looked at: it would read any file that "attr:< URL" or "include:"
  * names. Refused for the whole text: these two, change records, NUL bytes, a DN or
  * an entryUUID twice, a malformed entryUUID, and everything that is not LDIF. A byte order mark at
- * the start is skipped. Attributes with options are dropped.
+ * the start is skipped. Attributes with options are dropped; of parts of a range
+ * ("member;range=0-1499") the entry tells.
  */
 
 /* Who the entry is: its entryUUID, else SHA-256 of its normalised DN, truncated. */
@@ -19,6 +20,7 @@ struct ldif_entry {
 	struct entry entry;
 	uint8_t uuid[16];
 	unsigned long line; /* of "dn:", from 1 */
+	bool is_partial;    /* part of an attribute: half of the entry */
 };
 
 /* Called for each record, in order; what it is given is gone when it returns. */

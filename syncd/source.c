@@ -257,6 +257,11 @@ enum status source_agenda(struct source *source, struct buf *out)
 	return apply_agenda(source->apply, source->id, out);
 }
 
+enum status source_mark(struct source *source, struct buf *out)
+{
+	return apply_mark(source->apply, &slot_of(source)->applied, out);
+}
+
 int64_t source_since_full(struct source *source)
 {
 	int64_t last, now = slot_of(source)->owner->clock();

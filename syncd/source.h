@@ -18,6 +18,7 @@
  * it may go on (CX_OK) or must start again from the stored cookie (anything else).
  */
 struct event_base;
+struct ranges;
 struct source;
 struct store_writer;
 
@@ -45,6 +46,7 @@ struct source {
 	const char *server; /* URI in use or file; "" */
 	char last_error[256];
 	uint64_t entries_skipped, changes_applied, refreshes, errors;
+	struct ranges *ranges; /* the LDAP backend's: entries that come in parts; or NULL */
 	struct apply *apply; /* where source_deliver() goes */
 };
 
@@ -72,5 +74,7 @@ int64_t source_since_full(struct source *);
 enum status source_cookie(struct source *, struct buf *out);
 /* The stored batch.agenda; empty: none. */
 enum status source_agenda(struct source *, struct buf *out);
+/* The stored mark of polling, in the same way. */
+enum status source_mark(struct source *, struct buf *out);
 
 #endif

@@ -116,6 +116,13 @@ static void on_timer_grace(evutil_socket_t fd, short what, void *context)
 	lsrc_on_grace_timer(context);
 }
 
+static void on_timer_contact(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	lsrc_on_contact_timer(context);
+}
+
 static const event_callback_fn timer_callbacks[TIMER_COUNT] = {
 	[TIMER_RETRY] = on_timer_retry,
 	[TIMER_WATCH] = on_timer_watch,
@@ -130,6 +137,8 @@ static const event_callback_fn timer_callbacks[TIMER_COUNT] = {
 	[TIMER_INTERVAL] = on_timer_interval,
 	[TIMER_REREAD] = on_timer_reread,
 	[TIMER_POLL] = on_timer_poll,
+	[TIMER_CONTACT] = on_timer_contact,
+	[TIMER_RANGE] = on_timer_silence,
 };
 
 /* Words between blanks. */
@@ -151,39 +160,60 @@ static bool split_uris(struct ldap_source *ls, const char *text)
 	return ls->uris != NULL && ls->uri_count > 0 && ls->refused_until != NULL;
 }
 
-static bool add_attribute(struct ldap_source *ls, size_t *count, const char *name)
+static void free_list(char **list)
 {
-	for (size_t i = 0; i < *count; i++) {
-		if (strcasecmp(ls->attributes[i], name) == 0) {
-			return true;
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+		free(list[i]);
+	}
+	free(list);
+}
+
+static bool append(char **list, size_t *count, char *const *names)
+{
+	for (size_t i = 0; names[i] != NULL; i++) {
+		size_t at = 0;
+
+		while (at < *count && strcasecmp(list[at], names[i]) != 0) {
+			at++;
+		}
+		if (at == *count && (list[(*count)++] = strdup(names[i])) == NULL) {
+			return false;
 		}
 	}
-	ls->attributes[*count] = strdup(name);
-	return ls->attributes[(*count)++] != NULL;
+	return true;
+}
+
+/* The attributes of one list, then those of another that are not in there. */
+static char **join_lists(char *const *first, const char *const *second)
+{
+	size_t count = 0, room = 1;
+	char **joined;
+
+	for (size_t i = 0; first[i] != NULL; i++) {
+		room++;
+	}
+	for (size_t i = 0; second[i] != NULL; i++) {
+		room++;
+	}
+	joined = calloc(room, sizeof(joined[0]));
+	if (joined == NULL || !append(joined, &count, first) ||
+	    !append(joined, &count, (char *const *)(uintptr_t)second)) {
+		free_list(joined);
+		return NULL;
+	}
+	return joined;
 }
 
 /* What the mapping reads, and what the backend wants to know. */
 static bool list_attributes(struct ldap_source *ls)
 {
-	static const char *const ours[] = { "entryUUID", "entryCSN", "objectGUID" };
-	char *const *theirs = mapping_attributes(ls->source->mapping);
-	size_t count = 0, room = sizeof(ours) / sizeof(ours[0]) + 1;
-	bool is_good = true;
+	static const char *const ours[] = { "entryUUID", "entryCSN", "objectGUID",
+		NULL };
 
-	for (size_t i = 0; theirs[i] != NULL; i++) {
-		room++;
-	}
-	ls->attributes = calloc(room, sizeof(ls->attributes[0]));
-	if (ls->attributes == NULL) {
-		return false;
-	}
-	for (size_t i = 0; is_good && theirs[i] != NULL; i++) {
-		is_good = add_attribute(ls, &count, theirs[i]);
-	}
-	for (size_t i = 0; is_good && i < sizeof(ours) / sizeof(ours[0]); i++) {
-		is_good = add_attribute(ls, &count, ours[i]);
-	}
-	return is_good;
+	ls->attributes = join_lists(mapping_attributes(ls->source->mapping), ours);
+	ls->poll_attributes =
+	    ls->attributes ? join_lists(ls->attributes, poll_attributes) : NULL;
+	return ls->poll_attributes != NULL;
 }
 
 static int scope_of(const char *text)
@@ -191,14 +221,6 @@ static int scope_of(const char *text)
 	return strcmp(text, "base") == 0  ? LDAP_SCOPE_BASE
 	       : strcmp(text, "one") == 0 ? LDAP_SCOPE_ONELEVEL
 					  : LDAP_SCOPE_SUBTREE;
-}
-
-static void free_list(char **list)
-{
-	for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
-		free(list[i]);
-	}
-	free(list);
 }
 
 static void backend_free(struct ldap_source *ls)
@@ -212,6 +234,7 @@ static void backend_free(struct ldap_source *ls)
 	free_list(ls->attributes);
 	free(ls->refused_until);
 	recent_release(&ls->recent);
+	free_list(ls->poll_attributes);
 	free(ls->filter);
 	free(ls->suffix);
 	uuid_set_release(&ls->refused);
@@ -223,6 +246,9 @@ static void backend_free(struct ldap_source *ls)
 	buf_release(&ls->ahead_csns);
 	ldap_entry_release(&ls->entry);
 	poll_release(&ls->poll);
+	ranges_release(&ls->ranges);
+	buf_release(&ls->polling.server_text);
+	free(ls->polling.service);
 	free(ls);
 }
 
@@ -240,7 +266,12 @@ static bool backend_fill(struct ldap_source *ls, struct source *source)
 	buf_init(&ls->probe_csns);
 	buf_init(&ls->ahead_csns);
 	ldap_entry_init(&ls->entry);
+	ranges_init(&ls->ranges);
+	source->ranges = &ls->ranges;
 	poll_init(&ls->poll, source, &ls->refused);
+	ls->polling.root_msgid = ls->polling.service_msgid = -1;
+	ls->polling.contact_msgid = -1;
+	buf_init(&ls->polling.server_text);
 	for (int i = 0; i < TIMER_COUNT; i++) {
 		ls->timers[i] = evtimer_new(source->base, timer_callbacks[i], ls);
 		if (ls->timers[i] == NULL) {
@@ -261,6 +292,7 @@ static enum status start(struct source *source)
 	}
 	link_global_init();
 	if (!backend_fill(ls, source)) {
+		source->ranges = NULL;
 		backend_free(ls);
 		return CX_ENOMEM;
 	}
@@ -283,6 +315,7 @@ static void stop(struct source *source)
 	lsrc_disconnect(ls);
 	backend_free(ls);
 	source->backend = NULL;
+	source->ranges = NULL;
 	source->server = "";
 	source->state = "stopped";
 }
@@ -292,12 +325,13 @@ static void refresh(struct source *source)
 	struct ldap_source *ls = source->backend;
 
 	if (lsrc_timer_is_running(ls, TIMER_RETRY)) {
-		ls->must_drop_cookie = true;
+		ls->must_drop_cookie = ls->polling.wants_full = true;
 		lsrc_retry_now(ls);
-	} else if (lsrc_timer_is_running(ls, TIMER_POLL)) {
-		lsrc_timer_start(ls, TIMER_POLL, 0);
+	} else if (ls->polling.step != POLLING_IDLE ||
+		   lsrc_timer_is_running(ls, TIMER_POLL)) {
+		lsrc_poll_full(ls);
 	} else if (ls->attempt != NULL) {
-		ls->must_drop_cookie = true;
+		ls->must_drop_cookie = ls->polling.wants_full = true;
 	} else {
 		lsrc_refresh_in(ls, 0, "asked for");
 	}

@@ -22,6 +22,9 @@ const struct sync_times sync_times = {
 	.persist_again = 60 * MINUTE,
 	.watch = 1 * SECOND,
 	.lag_grace = 10 * MINUTE,
+	.poll_overlap = 10 * MINUTE,
+	.poll_identities = 5 * MINUTE,
+	.poll_pass_max = 30 * MINUTE,
 	.reread = { 100, 500, 2 * SECOND },
 	.look = 500,
 };

@@ -27,6 +27,9 @@ struct sync_times {
 	int64_t persist_again; /* a server that cannot persist is asked again */
 	int64_t watch;     /* files of the login are looked at so often while we wait */
 	int64_t lag_grace; /* what another server sent so lately need not be here yet */
+	int64_t poll_overlap; /* asked for again by each poll: replication may be so late */
+	int64_t poll_identities; /* polling: all names and stamps are compared so often */
+	int64_t poll_pass_max;   /* a pass that takes longer is given up */
 	int64_t reread[SYNC_REREADS]; /* referrers, after a rename or a removal */
 	int64_t look; /* an LDIF file is looked at so often, and must stay the same between two */
 };

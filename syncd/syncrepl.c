@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "syncd/cookie.h"
+#include "syncd/ldap_ranges.h"
 #include "syncd/sync_wire.h"
 
 void syncrepl_init(struct syncrepl *s, struct source *source, struct uuid_set *refused)
@@ -80,18 +81,11 @@ enum status syncrepl_seal(struct syncrepl *s, bool has_contact)
 	return s->cookie.failed || s->batch.cookie.failed ? CX_ENOMEM : CX_OK;
 }
 
-enum status syncrepl_take_entry(struct source *source, struct batch *batch,
-    const struct ldap_entry *le, const uint8_t uuid[16], struct uuid_set *refused)
+enum status syncrepl_take(struct source *source, struct batch *batch,
+    const struct entry *entry, const uint8_t uuid[16], struct uuid_set *refused)
 {
-	enum status status;
+	enum status status = source_map(source, batch, uuid, entry);
 
-	if (le->is_partial) {
-		/* Half of an entry would take addresses away: keep what is stored. */
-		source_skipped(source, le->entry.dn,
-		    "the server sends its values in ranges");
-		return batch_present(batch, uuid);
-	}
-	status = source_map(source, batch, uuid, &le->entry);
 	if (status != CX_OK || batch->count == 0) {
 		return status;
 	}
@@ -100,6 +94,25 @@ enum status syncrepl_take_entry(struct source *source, struct batch *batch,
 		return CX_OK;
 	}
 	return uuid_set_has(refused, uuid) ? CX_OK : uuid_set_add(refused, uuid);
+}
+
+enum status syncrepl_take_entry(struct source *source, struct batch *batch,
+    const struct ldap_entry *le, const uint8_t uuid[16], struct uuid_set *refused)
+{
+	ranges_forget(source->ranges, batch, uuid);
+	if (le->is_too_large) {
+		source_skipped(source, le->entry.dn, ldap_entry_too_large());
+		return batch_unusable(batch, uuid, le->entry.dn, ldap_entry_too_large());
+	}
+	if (le->is_partial) {
+		/* Half of an entry would take addresses away: what is stored stays until then. */
+		enum status status = batch_present(batch, uuid);
+
+		return status == CX_OK
+			   ? ranges_add(source->ranges, batch, uuid, le->entry.dn)
+			   : status;
+	}
+	return syncrepl_take(source, batch, &le->entry, uuid, refused);
 }
 
 static struct span control_value(LDAPControl **controls, const char *oid, bool *found)
@@ -145,6 +158,7 @@ static enum status take_state(struct syncrepl *s, LDAP *ld, LDAPMessage *message
 	case SYNC_ENTRY_PRESENT:
 		return s->is_refreshed ? CX_OK : batch_present(&s->batch, state->uuid);
 	case SYNC_ENTRY_DELETE:
+		ranges_forget(s->source->ranges, &s->batch, state->uuid);
 		uuid_set_remove(s->refused, state->uuid);
 		return batch_remove(&s->batch, state->uuid);
 	case SYNC_ENTRY_ADD:
@@ -226,6 +240,7 @@ static enum syncrepl_event on_id_set(struct syncrepl *s, struct sync_info *info)
 		enum status status = CX_OK;
 
 		if (info->are_deleted) {
+			ranges_forget(s->source->ranges, &s->batch, uuid);
 			uuid_set_remove(s->refused, uuid);
 			status = batch_remove(&s->batch, uuid);
 			is_change = true;

@@ -38,6 +38,7 @@ struct syncrepl {
 	bool
 	    is_present_closed; /* a present phase has ended: what was not named is gone */
 	bool has_old_entry;    /* an entry came that our cookie covers */
+	bool waits;        /* DONE was the last event, and its owner waits for parts of entries */
 	bool is_over;      /* DONE was the last event: the server does not persist */
 	struct buf cookie; /* as far as everything received goes */
 	struct batch batch;
@@ -72,9 +73,13 @@ enum status syncrepl_seal(struct syncrepl *, bool has_contact);
 
 /*
  * Entry -> change of the batch, through source_map(); keeps `refused`. Shared with the other
- * ways of reading entries (poll, re-reading).
+ * ways of reading entries (poll, re-reading). One that came in part is asked for as a whole, and
+ * joins the batch later (ldap_ranges.h).
  */
 enum status syncrepl_take_entry(struct source *, struct batch *,
     const struct ldap_entry *, const uint8_t uuid[16], struct uuid_set *refused);
+/* The same of an entry that is whole and within its limits. */
+enum status syncrepl_take(struct source *, struct batch *, const struct entry *,
+    const uint8_t uuid[16], struct uuid_set *refused);
 
 #endif

@@ -111,6 +111,15 @@ bool uuid_set_has(const struct uuid_set *set, const uint8_t uuid[16])
 	return set->count > 0 && set->slots[find_slot(set, uuid)] != 0;
 }
 
+bool uuid_set_find(const struct uuid_set *set, const uint8_t uuid[16], size_t *at)
+{
+	if (!uuid_set_has(set, uuid)) {
+		return false;
+	}
+	*at = set->slots[find_slot(set, uuid)] - 1;
+	return true;
+}
+
 /* Frees a slot and moves up those behind it that would not be found any more. */
 static void free_slot(struct uuid_set *set, size_t gap)
 {

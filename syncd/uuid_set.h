@@ -28,6 +28,8 @@ void uuid_set_clear(struct uuid_set *);   /* empty again; a file is given up */
 /* CX_OK, also where it is in already; CX_ENOMEM, CX_EIO (value/spool.h). */
 enum status uuid_set_add(struct uuid_set *, const uint8_t uuid[16]);
 bool uuid_set_has(const struct uuid_set *, const uint8_t uuid[16]);
+/* *at: where in the list it is. */
+bool uuid_set_find(const struct uuid_set *, const uint8_t uuid[16], size_t *at);
 void uuid_set_remove(struct uuid_set *, const uint8_t uuid[16]);
 
 #endif

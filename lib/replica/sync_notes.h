@@ -19,6 +19,7 @@
 #define SYNC_NOTES_CONFHASH "confhash" /* of mapping and request; the cookie's, too */
 #define SYNC_NOTES_PLACE    "place" /* where its entries come from: apply.h */
 #define SYNC_NOTES_FULL	    "full" /* when every entry was last read: 8 bytes, little-endian */
+#define SYNC_NOTES_POLL	    "poll" /* how far polling has come: confhash, then poll_mark.h */
 #define SYNC_NOTES_SKIPPED  "skipped"
 #define SYNC_NOTES_HELD     "held"
 #define SYNC_NOTES_REMOVALS "removals" /* how many there were lately: valve.h */

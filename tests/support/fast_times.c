@@ -23,6 +23,9 @@ const struct sync_times sync_times = {
 	.persist_again = 1000,
 	.watch = 100,
 	.lag_grace = 4000,
+	.poll_overlap = 2000,
+	.poll_identities = 500,
+	.poll_pass_max = 60000,
 	.reread = { 50, 200, 500 },
 	.look = 50,
 };

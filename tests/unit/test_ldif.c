@@ -29,7 +29,7 @@ static enum status note_entry(void *context, const struct ldif_entry *entry)
 			buf_add_escaped(&reading->text, attribute->values[j]);
 		}
 	}
-	buf_add_char(&reading->text, '\n');
+	buf_add_text(&reading->text, entry->is_partial ? "|PARTIAL\n" : "\n");
 	memcpy(reading->last_uuid, entry->uuid, sizeof(reading->last_uuid));
 	reading->count++;
 	return reading->answer;
@@ -88,6 +88,8 @@ static const struct row rows[] = {
 	{ "empty value", "dn: dc=a\ncn:\n", "1 dc=a|cn=\n", NULL },
 	{ "values of an attribute are gathered, in their order",
 	  "dn: dc=a\ncn: 2\nsn: x\nCN: 1\ncn: 3\n", "1 dc=a|cn=2,1,3|sn=x\n", NULL },
+	{ "part of a range", "dn: dc=a\nmember;range=0-1499: cn=x\n\ndn: dc=b\nl: y\n", "1 dc=a|PARTIAL\n4 dc=b|l=y\n", NULL },
+	{ "a range that is none", "dn: dc=a\nmember;range=5-2: cn=x\ncn: y\n", "1 dc=a|cn=y|PARTIAL\n", NULL },
 	{ "options are dropped", "dn: dc=a\ncn;lang-de: x\ncn: y\nuserCertificate;binary:: AAA=\n", "1 dc=a|cn=y\n", NULL },
 	{ "blanks before a value", "dn:   dc=a\ncn:x\n", "1 dc=a|cn=x\n", NULL },
 	{ "no colon", "dn: dc=a\nnonsense\n", NULL, "f:2: no colon" },
