@@ -2,14 +2,16 @@
 
 #include "syncd/apply.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "syncd/apply_parts.h"
+#include "syncd/sort.h"
 
 /* A cookie that came with no changes is written this often. */
 #define COOKIE_INTERVAL_S 10
-/* A refresh that changes as much goes into a new file. */
-#define BUILD_CHANGES 10000
+/* After as many the C library is asked to give back what it keeps. */
+#define TRIM_CHANGES 10000
 /* The map doubles each time it is full. */
 #define TRIES_MAX 8
 
@@ -72,6 +74,23 @@ void apply_housekeeping(struct apply *apply)
 	store_check_readers(apply->store);
 }
 
+enum status apply_step(struct apply *apply, struct apply_steps *steps,
+    struct errbuf *err)
+{
+	if (!steps->is_building || ++steps->changes % CHANGES_MAX) {
+		return CX_OK;
+	}
+	enum status status = store_commit(apply->store, err);
+
+	steps->repaired += store_repaired(apply->store);
+	return status == CX_OK ? store_begin(apply->store, err) : status;
+}
+
+static enum status step(struct attempt *attempt)
+{
+	return apply_step(attempt->apply, &attempt->steps, attempt->err);
+}
+
 static enum status put_records(struct attempt *attempt)
 {
 	struct record_id id = { .source = attempt->batch->source };
@@ -89,6 +108,9 @@ static enum status put_records(struct attempt *attempt)
 		    batch_record(attempt->batch, effect->change), &changed);
 		attempt->outcome.changed += changed;
 		attempt->is_changed |= changed;
+		if (status == CX_OK) {
+			status = step(attempt);
+		}
 	}
 	return status;
 }
@@ -114,13 +136,11 @@ static enum status remove_records(struct attempt *attempt)
 {
 	struct plan *plan = &attempt->plan;
 	struct record_id id = { .source = attempt->batch->source };
-	enum status status = CX_OK;
 	struct buf held;
+	enum status status;
 
-	if (plan->removal_count) {
-		qsort(plan->removals, plan->removal_count, sizeof(*plan->removals),
-		    compare_removals);
-	}
+	status = sort_large(plan->removals, plan->removal_count,
+	    sizeof(*plan->removals), compare_removals, plan->directory);
 	buf_init(&held);
 	for (size_t i = 0; i < plan->removal_count && status == CX_OK; i++) {
 		const struct removal *removal = &plan->removals[i];
@@ -137,6 +157,9 @@ static enum status remove_records(struct attempt *attempt)
 		status = remove_one(attempt, &id);
 		attempt->outcome.removed++;
 		attempt->is_changed = true;
+		if (status == CX_OK) {
+			status = step(attempt);
+		}
 	}
 	attempt->outcome.held = held_count(buf_span(&held));
 	if (status == CX_OK) {
@@ -152,14 +175,9 @@ static enum status remove_records(struct attempt *attempt)
 static bool wants_new_file(const struct attempt *attempt)
 {
 	const struct plan *plan = &attempt->plan;
-	const struct apply_state *state =
-	    &attempt->apply->states[attempt->batch->source];
 
-	if (!attempt->batch->is_complete || attempt->is_building) {
-		return false;
-	}
-	return !state->is_loaded ||
-	       plan->put_count + plan->removal_count >= BUILD_CHANGES;
+	return !attempt->steps.is_building &&
+	       plan->put_count + plan->removal_count > CHANGES_MAX;
 }
 
 static bool is_due(int64_t last, int64_t interval, int64_t now)
@@ -191,6 +209,11 @@ static enum status attempt_fill(struct attempt *attempt)
 
 	attempt->outcome = (struct apply_outcome){ .changed = 0 };
 	attempt->is_changed = false;
+	attempt->steps.changes = attempt->steps.repaired = 0;
+	if (batch->load) {
+		attempt->outcome.changed = store_load_count(batch->load);
+		attempt->is_changed = true;
+	}
 	if ((status = attempt_read_notes(attempt)) != CX_OK ||
 	    (status = plan_compare(&attempt->plan, apply->store, batch,
 		 buf_span(&attempt->held))) != CX_OK) {
@@ -250,47 +273,77 @@ static enum status put_off(struct attempt *attempt)
 	return CX_OK;
 }
 
-static enum status attempt_once(struct attempt *attempt, struct errbuf *err)
+static enum status begin_build(struct attempt *attempt)
 {
 	struct store_writer *store = attempt->apply->store;
-	enum status status = store_begin(store, err);
+	enum status status = attempt->batch->load
+				 ? store_load_build(attempt->batch->load, attempt->err)
+				 : store_writer_build(store, attempt->err);
+
+	attempt->steps.is_building = status == CX_OK;
+	return status;
+}
+
+static enum status begin_and_fill(struct attempt *attempt)
+{
+	struct store_writer *store = attempt->apply->store;
+	enum status status = store_begin(store, attempt->err);
 
 	if (status != CX_OK) {
 		return status;
 	}
+	errbuf_set(attempt->err, "%s", "");
 	status = attempt_fill(attempt);
+	if (status != CX_OK) {
+		/* A failure within is only named by the commit, which also makes room. */
+		if (attempt->err->text[0] == '\0') {
+			errbuf_set(attempt->err, "replica: %s", status_text(status));
+		}
+		store_abort(store);
+	}
+	return status;
+}
+
+static enum status attempt_once(struct attempt *attempt)
+{
+	struct store_writer *store = attempt->apply->store;
+	enum status status = CX_OK;
+
+	if (attempt->batch->load && !attempt->steps.is_building) {
+		status = begin_build(attempt);
+	}
+	if (status == CX_OK) {
+		status = begin_and_fill(attempt);
+	}
 	if (status == CX_OK && attempt->wants_new_file) {
 		store_abort(store);
-		status = store_writer_build(store, err);
-		if (status != CX_OK) {
-			return status;
+		status = begin_build(attempt);
+		if (status == CX_OK) {
+			status = begin_and_fill(attempt);
 		}
-		attempt->is_building = true;
-		status = store_begin(store, err);
-		if (status != CX_OK) {
-			return status;
-		}
-		status = attempt_fill(attempt);
 	}
-	if (status == CX_OK && !attempt->is_changed && !is_heartbeat_due(attempt)) {
+	if (status != CX_OK) {
+		return status;
+	}
+	if (!attempt->is_changed && !is_heartbeat_due(attempt)) {
 		store_abort(store);
 		return put_off(attempt);
 	}
-	/* A failure within is only named by the commit, which also makes room for the next try. */
-	if (status != CX_OK) {
-		errbuf_set(err, "replica: %s", status_text(status));
-		store_abort(store);
-		return status;
-	}
-	status = store_commit(store, err);
-	attempt->outcome.repaired = store_repaired(store);
-	if (status == CX_OK && attempt->is_building) {
-		status = store_writer_publish(store, err);
+	status = store_commit(store, attempt->err);
+	attempt->outcome.repaired = attempt->steps.repaired + store_repaired(store);
+	if (status == CX_OK && attempt->steps.is_building) {
+		status = store_writer_publish(store, attempt->err);
 	}
 	if (status == CX_OK) {
 		remember(attempt);
 	}
 	return status;
+}
+
+/* A load is built once; its last transaction can be tried again in it. */
+static bool keeps_build(const struct attempt *attempt, enum status status)
+{
+	return status == CX_ETEMP && attempt->batch->load;
 }
 
 static void mark_changes(const struct plan *plan, struct batch *batch)
@@ -307,16 +360,20 @@ enum status apply_batch(struct apply *apply, const struct apply_source *source,
     struct batch *batch, int64_t now, struct apply_outcome *outcome, struct errbuf *err)
 {
 	struct attempt attempt = {
-		.apply = apply, .source = source, .batch = batch, .now = now
+		.apply = apply,
+		.source = source,
+		.batch = batch,
+		.now = now,
+		.err = err,
 	};
 	enum status status;
 
 	*outcome = (struct apply_outcome){ .changed = 0 };
 	/* Most heartbeats end here, with no transaction. */
-	if (batch->count == 0 && !is_heartbeat_due(&attempt)) {
+	if (batch->count == 0 && !batch->load && !is_heartbeat_due(&attempt)) {
 		return put_off(&attempt);
 	}
-	plan_init(&attempt.plan);
+	plan_init(&attempt.plan, apply->directory);
 	buf_init(&attempt.held);
 	buf_init(&attempt.skipped);
 	status = plan_effects(&attempt.plan, batch);
@@ -324,12 +381,16 @@ enum status apply_batch(struct apply *apply, const struct apply_source *source,
 		errbuf_set(err, "%s", status_text(status));
 	}
 	for (int i = 0; status == CX_OK; i++) {
-		status = attempt_once(&attempt, err);
-		if (status != CX_OK && attempt.is_building) {
+		bool is_last = i == TRIES_MAX;
+
+		status = attempt_once(&attempt);
+		is_last = is_last || status != CX_ETEMP;
+		if (status != CX_OK && attempt.steps.is_building &&
+		    (is_last || !keeps_build(&attempt, status))) {
 			store_writer_discard(apply->store);
-			attempt.is_building = false;
+			attempt.steps.is_building = false;
 		}
-		if (status != CX_ETEMP || i == TRIES_MAX) {
+		if (is_last) {
 			break;
 		}
 		status = CX_OK;
@@ -338,8 +399,40 @@ enum status apply_batch(struct apply *apply, const struct apply_source *source,
 		*outcome = attempt.outcome;
 		mark_changes(&attempt.plan, batch);
 	}
+	bool was_large = batch->load || attempt.plan.effect_count >= TRIM_CHANGES;
 	plan_release(&attempt.plan);
 	buf_release(&attempt.held);
 	buf_release(&attempt.skipped);
+#ifdef __GLIBC__
+	if (was_large) {
+		malloc_trim(0);
+	}
+#endif
 	return status;
+}
+
+/* Not even what an interrupted load would leave: it leaves nothing. */
+static bool has_nothing(struct apply *apply, uint8_t source)
+{
+	struct errbuf err;
+
+	if (apply->states[source].is_loaded || store_begin(apply->store, &err) != CX_OK) {
+		return false;
+	}
+	size_t count = store_count(apply->store, source, RECORD_RECIPIENT) +
+		       store_count(apply->store, source, RECORD_DOMAIN) +
+		       store_count(apply->store, source, RECORD_CONNECTOR) +
+		       store_count(apply->store, source, RECORD_CONTAINER);
+
+	store_abort(apply->store);
+	return count == 0;
+}
+
+enum status apply_begin_refresh(struct apply *apply, struct batch *batch,
+    bool is_complete, struct errbuf *err)
+{
+	batch->is_compared = true;
+	return is_complete && has_nothing(apply, batch->source)
+		   ? store_load_new(apply->store, batch->source, &batch->load, err)
+		   : CX_OK;
 }

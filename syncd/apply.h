@@ -54,8 +54,17 @@ enum status apply_sources(struct apply *, struct source_info *sources,
     const struct apply_place *places, size_t count, struct errbuf *);
 
 /*
+ * A refresh begins, in an empty batch: what comes is compared with what is stored, and where
+ * nothing is stored of the source yet and the refresh will have every entry
+ * (`is_complete`) the records go into a new file as they come.
+ */
+enum status apply_begin_refresh(struct apply *, struct batch *, bool is_complete,
+    struct errbuf *);
+
+/*
  * CX_OK: it is in the replica, for good. Else nothing is, and the source must start again
- * from its stored cookie. Marks the changes that made a difference (is_changed).
+ * from its stored cookie; CX_NOTFOUND: without it, for what came as stored is no
+ * longer. Marks the changes that made a difference (is_changed).
  */
 enum status apply_batch(struct apply *, const struct apply_source *, struct batch *,
     int64_t now, struct apply_outcome *, struct errbuf *);

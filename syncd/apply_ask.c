@@ -2,49 +2,101 @@
 
 #include "syncd/apply_parts.h"
 
-enum status apply_accept(struct apply *apply, uint8_t source, size_t *removed,
-    struct errbuf *err)
+/* Removes those of a list; in a new file in steps. */
+static enum status remove_held(struct apply *apply, uint8_t source, struct span held,
+    struct apply_steps *steps, size_t *removed, struct errbuf *err)
 {
 	struct record_id id = { .source = source };
+	enum status status = CX_OK;
 	const uint8_t *uuid;
-	bool is_changed = false;
-	struct buf held;
-	enum status status = store_begin(apply->store, err);
 
-	*removed = 0;
-	if (status != CX_OK) {
-		return status;
-	}
-	buf_init(&held);
-	status = apply_get_note(apply, source, SYNC_NOTES_HELD, &held);
-	if (status == CX_OK && held.len == 0) {
-		status = CX_NOTFOUND;
-	}
-	for (struct span rest = buf_span(&held);
-	     status == CX_OK && held_next(&rest, &uuid);) {
+	while (status == CX_OK && held_next(&held, &uuid)) {
 		memcpy(id.uuid, uuid, sizeof(id.uuid));
 		status = store_remove(apply->store, &id);
 		*removed += status == CX_OK;
 		status = status == CX_NOTFOUND ? CX_OK : status;
+		if (status == CX_OK) {
+			status = apply_step(apply, steps, err);
+		}
 	}
-	buf_release(&held);
+	return status;
+}
+
+static enum status write_accepted(struct apply *apply, uint8_t source, struct span held,
+    struct apply_steps *steps, size_t *removed, struct errbuf *err)
+{
+	static const struct span nothing = { NULL, 0 };
+	bool is_changed = false;
+	enum status status = store_begin(apply->store, err);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	status = remove_held(apply, source, held, steps, removed, err);
 	if (status == CX_OK) {
-		status = apply_put_note(apply, source, SYNC_NOTES_HELD,
-		    (struct span){ NULL, 0 }, &is_changed);
+		status = apply_put_note(apply, source, SYNC_NOTES_HELD, nothing,
+		    &is_changed);
 	}
 	/* What was accepted is not held against the next removals. */
 	if (status == CX_OK) {
-		status = apply_put_note(apply, source, SYNC_NOTES_REMOVALS,
-		    (struct span){ NULL, 0 }, &is_changed);
+		status = apply_put_note(apply, source, SYNC_NOTES_REMOVALS, nothing,
+		    &is_changed);
 	}
 	if (status != CX_OK) {
 		store_abort(apply->store);
-		errbuf_set(err, "%s",
-		    status == CX_NOTFOUND ? "no removals are kept back"
-					  : status_text(status));
+		errbuf_set(err, "%s", status_text(status));
 		return status;
 	}
 	return store_commit(apply->store, err);
+}
+
+static enum status get_held(struct apply *apply, uint8_t source, struct buf *out,
+    struct errbuf *err)
+{
+	enum status status = store_begin(apply->store, err);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	status = apply_get_note(apply, source, SYNC_NOTES_HELD, out);
+	store_abort(apply->store);
+	if (status == CX_OK && out->len == 0) {
+		status = CX_NOTFOUND;
+	}
+	if (status != CX_OK) {
+		errbuf_set(err, "%s",
+		    status == CX_NOTFOUND ? "no removals are kept back"
+					  : status_text(status));
+	}
+	return status;
+}
+
+enum status apply_accept(struct apply *apply, uint8_t source, size_t *removed,
+    struct errbuf *err)
+{
+	struct buf held;
+	struct apply_steps steps = { .is_building = false };
+	enum status status;
+
+	*removed = 0;
+	buf_init(&held);
+	status = get_held(apply, source, &held, err);
+	if (status == CX_OK && held_count(buf_span(&held)) > CHANGES_MAX) {
+		status = store_writer_build(apply->store, err);
+		steps.is_building = status == CX_OK;
+	}
+	if (status == CX_OK) {
+		status = write_accepted(apply, source, buf_span(&held), &steps,
+		    removed, err);
+	}
+	if (status == CX_OK && steps.is_building) {
+		status = store_writer_publish(apply->store, err);
+	}
+	if (status != CX_OK && steps.is_building) {
+		store_writer_discard(apply->store);
+	}
+	buf_release(&held);
+	return status;
 }
 
 enum status apply_cookie(struct apply *apply, const struct apply_source *source,

@@ -13,6 +13,12 @@
 /* The note of the last full refresh: 8 bytes, little-endian. */
 #define FULL_SIZE 8
 
+/*
+ * Changes of one transaction: LMDB keeps the pages that they touch in memory, some 16 kB
+ * each, and does not give it back. What is more goes into a new file, step by step.
+ */
+#define CHANGES_MAX 4000
+
 /* What is remembered of a source between batches. */
 struct apply_state {
 	bool is_loaded;
@@ -29,19 +35,35 @@ struct apply {
 	bool is_looked_over; /* every record was, for damage */
 };
 
+/* Where changes go. */
+struct apply_steps {
+	bool is_building; /* a new file */
+	size_t changes, repaired; /* written there, and in transactions that have ended */
+};
+
 /* One attempt at a batch. */
 struct attempt {
 	struct apply *apply;
 	const struct apply_source *source;
 	const struct batch *batch;
 	int64_t now;
+	struct errbuf *err;
 	struct plan plan;
 	struct valve valve;
 	struct buf held, skipped; /* as stored */
 	bool is_changed;          /* something that must be written now */
-	bool is_building, wants_new_file;
+	bool wants_new_file;
+	struct apply_steps steps;
 	struct apply_outcome outcome;
 };
+
+/* --- apply.c --- */
+
+/*
+ * After each change: nobody sees a new file before it is published, so it is written in many
+ * transactions, one of which may end here and another begin. Without one: nothing.
+ */
+enum status apply_step(struct apply *, struct apply_steps *, struct errbuf *);
 
 /* --- apply_notes.c; all within a transaction --- */
 

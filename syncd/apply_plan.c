@@ -2,32 +2,50 @@
 
 #include "syncd/apply_plan.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 
-#include "replica/index.h"
 #include "replica/sync_notes.h"
+#include "syncd/sort.h"
 
-void plan_init(struct plan *plan)
+void plan_init(struct plan *plan, const char *directory)
 {
-	*plan = (struct plan){ .effects = NULL };
+	*plan = (struct plan){ .directory = directory };
+	spool_init(&plan->effect_spool, directory);
+	spool_init(&plan->removal_spool, directory);
 }
 
 void plan_release(struct plan *plan)
 {
-	free(plan->effects);
-	free(plan->removals);
-	plan_init(plan);
+	spool_release(&plan->effect_spool);
+	spool_release(&plan->removal_spool);
+}
+
+static uint64_t prefix_of(const uint8_t uuid[16])
+{
+	uint64_t prefix = 0;
+
+	for (size_t i = 0; i < sizeof(prefix); i++) {
+		prefix = prefix << 8 | uuid[i];
+	}
+	return prefix;
+}
+
+static int compare_uuids(const struct effect *left, const struct effect *right)
+{
+	if (left->prefix != right->prefix) {
+		return left->prefix < right->prefix ? -1 : 1;
+	}
+	return memcmp(left->change->uuid, right->change->uuid, 16);
 }
 
 /* By uuid, then as they arrived (the array of changes is in that order). */
 static int compare_effects(const void *a, const void *b)
 {
-	const struct change *left = ((const struct effect *)a)->change;
-	const struct change *right = ((const struct effect *)b)->change;
-	int order = memcmp(left->uuid, right->uuid, sizeof(left->uuid));
+	const struct effect *left = a, *right = b;
+	int order = compare_uuids(left, right);
 
-	return order ? order : (left > right) - (left < right);
+	return order ? order
+		     : (left->change > right->change) - (left->change < right->change);
 }
 
 /* Of the entry as it is now, not only that it is there. */
@@ -43,21 +61,29 @@ enum status plan_effects(struct plan *plan, const struct batch *batch)
 	if (batch->count == 0) {
 		return CX_OK;
 	}
-	plan->effects = calloc(batch->count, sizeof(*plan->effects));
+	plan->effects =
+	    spool_extend(&plan->effect_spool, batch->count * sizeof(*plan->effects));
 	if (!plan->effects) {
-		return CX_ENOMEM;
+		return spool_failure(&plan->effect_spool, NULL);
 	}
 	for (size_t i = 0; i < batch->count; i++) {
-		plan->effects[i].change = &batch->changes[i];
+		const struct change *change = &batch->changes[i];
+
+		plan->effects[i] = (struct effect){
+			.change = change, .prefix = prefix_of(change->uuid)
+		};
 	}
-	qsort(plan->effects, batch->count, sizeof(*plan->effects), compare_effects);
+	enum status status = sort_large(plan->effects, batch->count,
+	    sizeof(*plan->effects), compare_effects, plan->directory);
+	if (status != CX_OK) {
+		return status;
+	}
 	for (size_t i = 1; i < batch->count; i++) {
 		const struct change *change = plan->effects[i].change;
 		struct effect *last = &plan->effects[kept];
 
-		if (memcmp(change->uuid, last->change->uuid, sizeof(change->uuid)) !=
-		    0) {
-			plan->effects[++kept].change = change;
+		if (compare_uuids(&plan->effects[i], last) != 0) {
+			plan->effects[++kept] = plan->effects[i];
 		} else if (is_telling(change) || (change->kind == CHANGE_PRESENT &&
 						     !is_telling(last->change))) {
 			last->change = change;
@@ -67,9 +93,15 @@ enum status plan_effects(struct plan *plan, const struct batch *batch)
 	return CX_OK;
 }
 
-static int compare_uuid_effect(const void *uuid, const void *effect)
+static int compare_uuid_effect(const void *uuid, const void *element)
 {
-	return memcmp(uuid, ((const struct effect *)effect)->change->uuid, 16);
+	const struct effect *effect = element;
+	uint64_t prefix = prefix_of(uuid);
+
+	if (prefix != effect->prefix) {
+		return prefix < effect->prefix ? -1 : 1;
+	}
+	return memcmp(uuid, effect->change->uuid, 16);
 }
 
 const struct effect *plan_find(const struct plan *plan, const uint8_t uuid[16])
@@ -83,157 +115,19 @@ static enum status add_removal(struct plan *plan, const uint8_t uuid[16],
     struct span stored, bool is_explicit)
 {
 	struct record record;
+	struct removal *removal = spool_extend(&plan->removal_spool, sizeof(*removal));
 
-	if (plan->removal_count == plan->removal_room) {
-		size_t room = plan->removal_room ? 2 * plan->removal_room : 64;
-		struct removal *grown =
-		    reallocarray(plan->removals, room, sizeof(*grown));
-
-		if (!grown) {
-			return CX_ENOMEM;
-		}
-		plan->removals = grown;
-		plan->removal_room = room;
+	if (!removal) {
+		return spool_failure(&plan->removal_spool, NULL);
 	}
-	struct removal *removal = &plan->removals[plan->removal_count++];
+	plan->removals = (void *)plan->removal_spool.data;
+	plan->removal_count++;
 	*removal = (struct removal){ .is_explicit = is_explicit };
 	memcpy(removal->uuid, uuid, sizeof(removal->uuid));
 	/* What cannot be read was somebody, for all we know: the valve counts it. */
 	removal->kind =
 	    record_open(stored, &record) == CX_OK ? record.kind : RECORD_RECIPIENT;
 	return CX_OK;
-}
-
-/* --- What another entry has taken over --- */
-
-enum {
-	CLAIM_SIZE = 16
-};
-
-struct claims {
-	uint8_t (*items)[CLAIM_SIZE];
-	size_t count, room;
-	struct index_set set;
-	bool failed;
-};
-
-static bool is_claim(const struct index_entry *entry)
-{
-	return (entry->kind == INDEX_ADDR && entry->value[0] == RANK_OWN) ||
-	       entry->kind == INDEX_DN || entry->kind == INDEX_DOMAIN ||
-	       entry->kind == INDEX_CONNECTOR;
-}
-
-static bool claim_of(const struct index_set *set, const struct index_entry *entry,
-    uint8_t out[CLAIM_SIZE])
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	struct span key = index_key(set, entry);
-	unsigned char kind = (unsigned char)entry->kind;
-	bool is_good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) &&
-		       EVP_DigestUpdate(context, &kind, 1) &&
-		       EVP_DigestUpdate(context, key.ptr, key.len) &&
-		       EVP_DigestFinal_ex(context, digest, NULL);
-
-	EVP_MD_CTX_free(context);
-	if (is_good) {
-		memcpy(out, digest, CLAIM_SIZE);
-	}
-	return is_good;
-}
-
-static int compare_claims(const void *a, const void *b)
-{
-	return memcmp(a, b, CLAIM_SIZE);
-}
-
-static void claims_add(struct claims *claims, const struct record_id *id,
-    struct span record)
-{
-	if (index_build(id, record, &claims->set) != CX_OK) {
-		return; /* store_put() will say what is wrong with it */
-	}
-	for (size_t i = 0; i < claims->set.count; i++) {
-		if (!is_claim(&claims->set.entries[i])) {
-			continue;
-		}
-		if (claims->count == claims->room) {
-			size_t room = claims->room ? 2 * claims->room : 256;
-			void *grown = reallocarray(claims->items, room, CLAIM_SIZE);
-
-			if (!grown) {
-				claims->failed = true;
-				return;
-			}
-			claims->items = grown;
-			claims->room = room;
-		}
-		claims->failed |= !claim_of(&claims->set, &claims->set.entries[i],
-		    claims->items[claims->count++]);
-	}
-}
-
-static bool claims_any(struct claims *claims, const struct record_id *id,
-    struct span record)
-{
-	uint8_t claim[CLAIM_SIZE];
-
-	if (index_build(id, record, &claims->set) != CX_OK) {
-		return false;
-	}
-	for (size_t i = 0; i < claims->set.count; i++) {
-		if (is_claim(&claims->set.entries[i]) &&
-		    claim_of(&claims->set, &claims->set.entries[i], claim) &&
-		    bsearch(claim, claims->items, claims->count, CLAIM_SIZE,
-			compare_claims)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/*
- * An entry that was deleted and made anew (a directory that was reloaded, a move without
- * an entryUUID) comes with another id and the same DN or addresses: the old record must
- * go at once, for two owners of an address would make it ambiguous.
- */
-static enum status find_replaced(struct plan *plan, struct store_writer *store,
-    const struct batch *batch)
-{
-	struct claims claims = { .items = NULL };
-	struct record_id id = { .source = batch->source };
-	struct span stored;
-	enum status status = CX_OK;
-
-	if (plan->removal_count == 0) {
-		return CX_OK;
-	}
-	index_init(&claims.set);
-	for (size_t i = 0; i < plan->effect_count && !claims.failed; i++) {
-		/* An unchanged one too: it may have come when the other was spared. */
-		if (plan->effects[i].change->kind == CHANGE_PUT) {
-			memcpy(id.uuid, plan->effects[i].change->uuid, sizeof(id.uuid));
-			claims_add(&claims, &id,
-			    batch_record(batch, plan->effects[i].change));
-		}
-	}
-	if (claims.failed) {
-		status = CX_ENOMEM;
-	} else if (claims.count) {
-		qsort(claims.items, claims.count, CLAIM_SIZE, compare_claims);
-		for (size_t i = 0; i < plan->removal_count && status == CX_OK; i++) {
-			memcpy(id.uuid, plan->removals[i].uuid, sizeof(id.uuid));
-			status = store_get(store, &id, &stored);
-			if (status == CX_OK) {
-				plan->removals[i].is_replaced =
-				    claims_any(&claims, &id, stored);
-			}
-		}
-	}
-	free(claims.items);
-	index_release(&claims.set);
-	return status;
 }
 
 /* --- Comparing with what is stored --- */
@@ -271,9 +165,10 @@ static enum status compare_effect(struct plan *plan, struct store_writer *store,
 		    !is_stored || !span_equal(stored, batch_record(batch, change));
 		plan->put_count += effect->is_changed;
 		return CX_OK;
+	case CHANGE_SAME: return is_stored ? CX_OK : CX_NOTFOUND;
 	case CHANGE_PRESENT: return CX_OK;
 	case CHANGE_SPARED:
-		if (is_stored) {
+		if (is_stored && !batch->load) {
 			status = add_removal(plan, change->uuid, stored, false);
 			if (status == CX_OK) {
 				plan->removals[plan->removal_count - 1].is_spared =
@@ -323,9 +218,9 @@ static enum status join_held(struct plan *plan, struct store_writer *store,
 	struct span stored;
 	enum status status = CX_OK;
 
-	if (before) {
-		qsort(plan->removals, before, sizeof(*plan->removals),
-		    compare_uuid_removal);
+	if (held.len) {
+		status = sort_large(plan->removals, before, sizeof(*plan->removals),
+		    compare_uuid_removal, plan->directory);
 	}
 	while (status == CX_OK && held_next(&held, &uuid)) {
 		struct removal wanted, *found;
@@ -333,6 +228,7 @@ static enum status join_held(struct plan *plan, struct store_writer *store,
 
 		if (effect && !effect->is_demoted &&
 		    (effect->change->kind == CHANGE_PUT ||
+			effect->change->kind == CHANGE_SAME ||
 			effect->change->kind == CHANGE_PRESENT)) {
 			continue; /* it reappeared */
 		}
@@ -364,11 +260,13 @@ enum status plan_compare(struct plan *plan, struct store_writer *store,
 	enum status status = CX_OK;
 
 	plan->put_count = plan->removal_count = 0;
+	spool_clear(&plan->removal_spool);
 	plan->recipients = store_count(store, batch->source, RECORD_RECIPIENT);
 	for (size_t i = 0; i < plan->effect_count && status == CX_OK; i++) {
 		status = compare_effect(plan, store, batch, &plan->effects[i]);
 	}
-	if (status == CX_OK && batch->is_complete) {
+	/* With a load nothing is stored but what has just come. */
+	if (status == CX_OK && batch->is_complete && !batch->load) {
 		struct absent_visit visit = { plan, CX_OK };
 
 		status = store_each(store, batch->source, visit_absent, &visit);
@@ -377,8 +275,12 @@ enum status plan_compare(struct plan *plan, struct store_writer *store,
 	if (status == CX_OK) {
 		status = join_held(plan, store, batch, held);
 	}
-	if (status == CX_OK) {
-		status = find_replaced(plan, store, batch);
+	if (status == CX_OK && batch->load) {
+		for (size_t i = 0; i < plan->removal_count; i++) {
+			plan->removals[i].is_replaced = true; /* by what came later */
+		}
+	} else if (status == CX_OK) {
+		status = plan_find_replaced(plan, store, batch);
 	}
 	return status;
 }

@@ -13,10 +13,14 @@ void batch_init(struct batch *batch, uint8_t source, const char *directory)
 	buf_init(&batch->mark);
 	spool_init(&batch->list, directory);
 	spool_init(&batch->records, directory);
+	uuid_set_init(&batch->told, directory);
 }
 
 void batch_release(struct batch *batch)
 {
+	store_load_free(batch->load);
+	batch->load = NULL;
+	uuid_set_release(&batch->told);
 	buf_release(&batch->cookie);
 	buf_release(&batch->agenda);
 	buf_release(&batch->mark);
@@ -35,6 +39,10 @@ void batch_clear(struct batch *batch)
 	batch->has_cookie = false;
 	batch->has_agenda = false;
 	batch->has_mark = false;
+	batch->is_compared = false;
+	store_load_free(batch->load);
+	batch->load = NULL;
+	uuid_set_clear(&batch->told);
 	batch->changes = NULL;
 	batch->count = 0;
 	buf_clear(&batch->cookie);
@@ -48,8 +56,13 @@ void batch_clear(struct batch *batch)
 static enum status add_change(struct batch *batch, enum change_kind kind,
     const uint8_t uuid[16], size_t offset)
 {
-	struct change *change = spool_extend(&batch->list, sizeof(*change));
+	enum status status =
+	    batch->load ? uuid_set_add(&batch->told, uuid) : CX_OK;
 
+	if (status != CX_OK) {
+		return status;
+	}
+	struct change *change = spool_extend(&batch->list, sizeof(*change));
 	if (!change) {
 		return spool_failure(&batch->list, NULL);
 	}
@@ -65,9 +78,17 @@ static enum status add_change(struct batch *batch, enum change_kind kind,
 enum status batch_put(struct batch *batch, const uint8_t uuid[16], struct span record)
 {
 	size_t offset = batch->records.len;
-	enum status status = spool_add(&batch->records, record.ptr, record.len);
 
+	if (batch->load && !uuid_set_has(&batch->told, uuid)) {
+		return store_load_put(batch->load, uuid, record);
+	}
+	enum status status = spool_add(&batch->records, record.ptr, record.len);
 	return status == CX_OK ? add_change(batch, CHANGE_PUT, uuid, offset) : status;
+}
+
+enum status batch_same(struct batch *batch, const uint8_t uuid[16])
+{
+	return add_change(batch, CHANGE_SAME, uuid, batch->records.len);
 }
 
 enum status batch_remove(struct batch *batch, const uint8_t uuid[16])

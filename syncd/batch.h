@@ -4,6 +4,8 @@
 #include <stdbool.h>
 
 #include "replica/record.h"
+#include "replica/store_load.h"
+#include "syncd/uuid_set.h"
 #include "value/buf.h"
 #include "value/spool.h"
 
@@ -11,9 +13,14 @@
  * What a source (LDIF file, LDAP refresh, persist or poll) hands to apply.c: changes in
  * order of arrival, and what is known when they are in. A batch is applied in
  * one transaction or not at all. A large one is in files (value/spool.h).
+ *
+ * In a first load (`load`) the records go straight into the replica's new file and are no
+ * changes of the batch. What else is said of an entry is, and whatever is said of that
+ * entry behind it: the changes have the last word.
  */
 enum change_kind {
 	CHANGE_PUT,	/* the entry is this now */
+	CHANGE_SAME,	/* it was read, and is what is stored */
 	CHANGE_REMOVE,	/* the entry is gone: told so by the directory */
 	CHANGE_PRESENT, /* unchanged and still there (syncrepl's present phase) */
 	/*
@@ -56,9 +63,12 @@ struct batch {
 	struct buf agenda;
 	bool has_mark;     /* `mark` replaces the stored one: how far polling has come */
 	struct buf mark;
+	bool is_compared; /* records that are stored already come as SAME */
+	struct store_load *load; /* of a first load, the batch's; else NULL */
 	struct change *changes; /* `count` of them, until another is added */
 	size_t count;
 	struct spool list, records; /* private */
+	struct uuid_set told;	    /* private: with a load, what the changes speak of */
 };
 
 /* `directory`: for files; borrowed. */
@@ -67,6 +77,7 @@ void batch_release(struct batch *);
 void batch_clear(struct batch *); /* empty again; files are given up */
 /* Adding: CX_OK; CX_ENOMEM, CX_EIO (value/spool.h): it is not in the batch. */
 enum status batch_put(struct batch *, const uint8_t uuid[16], struct span record);
+enum status batch_same(struct batch *, const uint8_t uuid[16]);
 enum status batch_remove(struct batch *, const uint8_t uuid[16]);
 enum status batch_present(struct batch *, const uint8_t uuid[16]);
 enum status batch_spare(struct batch *, const uint8_t uuid[16]);

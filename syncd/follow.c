@@ -88,6 +88,7 @@ static enum status look_at_change(struct look *look, const struct batch *batch,
 			return uuid_set_add(&look->unknown, change->uuid);
 		}
 		return CX_OK;
+	case CHANGE_SAME:
 	case CHANGE_SPARED:
 	case CHANGE_UNUSABLE: return CX_OK;
 	case CHANGE_NOT_OURS:

@@ -121,6 +121,13 @@ static void start_pass(struct ldap_source *ls, enum poll_pass pass)
 	if (pass == POLL_FULL) {
 		/* Asked for from now on, it is another one. */
 		ls->polling.wants_full = ls->polling.wants_identities = false;
+		enum status status =
+		    source_begin_refresh(ls->source, &ls->poll.batch, true);
+
+		if (status != CX_OK) {
+			lsrc_failed(ls, status_text(status));
+			return;
+		}
 	}
 	ls->poll.started_ms = lsrc_now_ms();
 	ls->polling.step = POLLING_PAGES;

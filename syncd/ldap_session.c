@@ -49,7 +49,15 @@ static bool session_start(struct ldap_source *ls, struct syncrepl **at,
 	(*at)->started_ms = lsrc_now_ms();
 	rc = syncrepl_start(*at, ls->ld, &request);
 	if (rc == LDAP_SUCCESS) {
-		return true;
+		/* Beside a session that is in force not everything is in the refresh. */
+		bool is_complete = !(*at)->has_sent_cookie && at == &ls->session;
+		enum status status = source_begin_refresh(ls->source, &(*at)->batch,
+		    is_complete);
+
+		if (status != CX_OK) {
+			lsrc_failed(ls, status_text(status));
+		}
+		return status == CX_OK;
 	}
 	if (rc == LDAP_FILTER_ERROR) {
 		lsrc_failed(ls, "the filter is wrong");
@@ -140,6 +148,7 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 		act_on(ls, &follow, is_full);
 	} else {
 		/* On with the stored cookie: what is in memory may be ahead of it. */
+		ls->must_drop_cookie = ls->must_drop_cookie || status == CX_NOTFOUND;
 		lsrc_failed(ls, status_text(status));
 	}
 	follow_release(&follow);

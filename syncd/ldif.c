@@ -134,7 +134,7 @@ static enum status visit_entry(void *context, const struct ldif_entry *entry)
 		source_skipped(load->source, entry->entry.dn, partial);
 		return batch_unusable(load->batch, entry->uuid, entry->entry.dn, partial);
 	}
-	return source_map(load->source, load->batch, entry->uuid, &entry->entry);
+	return source_map(load->source, load->batch, entry->uuid, &entry->entry, NULL);
 }
 
 static enum status deliver_contact(struct source *source)
@@ -198,6 +198,10 @@ static enum status load_text(struct source *source, char *text, size_t len,
 	if (!backend->is_forced && is_loaded_already(source, &batch->cookie)) {
 		return deliver_contact(source);
 	}
+	/* What goes wrong there, and in delivering it, is reported there. */
+	if (source_begin_refresh(source, batch, true) != CX_OK) {
+		return CX_ETEMP;
+	}
 	enum status status =
 	    ldif_parse(source->conf->ldif, text, len, visit_entry, &load, err);
 	if (status != CX_OK) {
@@ -208,7 +212,6 @@ static enum status load_text(struct source *source, char *text, size_t len,
 	batch->has_contact = true;
 	batch->has_cookie = true;
 	source->refreshes++;
-	/* What goes wrong there is reported there. */
 	return source_deliver(source, batch) == CX_OK ? CX_OK : CX_ETEMP;
 }
 

@@ -12,6 +12,7 @@
 
 /* Of more lines than that, some may be logged again. */
 #define SEEN_MAX 8192
+#define RECORD_KEPT_MAX ((size_t)1 << 20)
 
 static uint64_t hash_of(struct span a, struct span b)
 {
@@ -110,16 +111,39 @@ static void note(void *context, const char *text)
 	log_entry(at->source, at->dn, "value left out", span_of(text));
 }
 
+static enum status put(struct source *source, struct batch *batch,
+    const uint8_t uuid[16], struct span record)
+{
+	struct record_id id = { .source = source->id };
+
+	if (batch->is_compared && !batch->load) {
+		memcpy(id.uuid, uuid, sizeof(id.uuid));
+		if (store_holds(apply_store(source->apply), &id, record)) {
+			return batch_same(batch, uuid);
+		}
+	}
+	return batch_put(batch, uuid, record);
+}
+
 enum status source_map(struct source *source, struct batch *batch,
-    const uint8_t uuid[16], const struct entry *entry)
+    const uint8_t uuid[16], const struct entry *entry, bool *is_ours)
 {
 	struct buf *record = &slot_of(source)->record;
 	struct note_context context = { source, entry->dn };
 	struct errbuf why = { "" };
+	bool dummy;
 
+	/* One that was very large is no reason to keep as much. */
+	if (record->size > RECORD_KEPT_MAX) {
+		buf_release(record);
+	}
 	buf_clear(record);
+	is_ours = is_ours ? is_ours : &dummy;
+	*is_ours = false;
 	switch (mapping_apply(source->mapping, entry, record, &why, note, &context)) {
-	case CX_OK: return batch_put(batch, uuid, buf_span(record));
+	case CX_OK:
+		*is_ours = true;
+		return put(source, batch, uuid, buf_span(record));
 	case CX_NOTFOUND: return batch_not_ours(batch, uuid);
 	case CX_ENOMEM: return CX_ENOMEM;
 	case CX_ETEMP:
@@ -199,8 +223,22 @@ static bool is_empty_first_load(struct source *source, const struct batch *batch
 	struct apply_report report;
 
 	return batch->is_complete && batch->count == 0 &&
+	       (!batch->load || store_load_count(batch->load) == 0) &&
 	       apply_report(source->apply, source->id, &report) == CX_OK &&
 	       !report.is_loaded;
+}
+
+enum status source_begin_refresh(struct source *source, struct batch *batch,
+    bool is_complete)
+{
+	struct errbuf err = { "" };
+	enum status status =
+	    apply_begin_refresh(source->apply, batch, is_complete, &err);
+
+	if (status != CX_OK) {
+		source_error(source, "cannot write the replica: %s", err.text);
+	}
+	return status;
 }
 
 enum status source_deliver(struct source *source, struct batch *batch)

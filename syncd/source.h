@@ -50,15 +50,25 @@ struct source {
 	struct apply *apply; /* where source_deliver() goes */
 };
 
-/* Applies the batch in one transaction (apply.c). The batch is emptied. */
+/*
+ * A refresh begins, in an empty batch: see apply_begin_refresh(). `is_complete`: the batch will
+ * have everything there is. On failure an error was reported.
+ */
+enum status source_begin_refresh(struct source *, struct batch *, bool is_complete);
+/*
+ * Applies the batch in one transaction (apply.c). The batch is emptied. CX_NOTFOUND: start
+ * again without the cookie.
+ */
 enum status source_deliver(struct source *, struct batch *);
 /*
  * What every backend does with an entry that it read: maps it and adds to the batch a PUT,
- * an UNUSABLE (logged once, counted, listed) or, where it is none of ours, a NOT_OURS.
- * CX_OK for all of these; CX_ENOMEM: the batch must be given up.
+ * an UNUSABLE (logged once, counted, listed) or, where it is none of ours, a NOT_OURS;
+ * in a refresh it may be a SAME, and in a first load no change at all (batch.h).
+ * CX_OK for all of these; CX_ENOMEM, CX_EIO: the batch must be given up. `is_ours` (may be
+ * NULL): the entry has a record.
  */
 enum status source_map(struct source *, struct batch *, const uint8_t uuid[16],
-    const struct entry *);
+    const struct entry *, bool *is_ours);
 /* An entry that cannot be used: logged once with its DN, counted. source_map() does it. */
 void source_skipped(struct source *, struct span dn, const char *why);
 /* Sets last_error, counts, logs (escaped). */

@@ -84,12 +84,13 @@ enum status syncrepl_seal(struct syncrepl *s, bool has_contact)
 enum status syncrepl_take(struct source *source, struct batch *batch,
     const struct entry *entry, const uint8_t uuid[16], struct uuid_set *refused)
 {
-	enum status status = source_map(source, batch, uuid, entry);
+	bool is_ours;
+	enum status status = source_map(source, batch, uuid, entry, &is_ours);
 
-	if (status != CX_OK || batch->count == 0) {
+	if (status != CX_OK) {
 		return status;
 	}
-	if (batch->changes[batch->count - 1].kind == CHANGE_PUT) {
+	if (is_ours) {
 		uuid_set_remove(refused, uuid);
 		return CX_OK;
 	}

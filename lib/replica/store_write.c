@@ -400,6 +400,27 @@ enum status store_get(struct store_writer *writer, const struct record_id *id,
 	return writer_get(writer, DB_REC, id_span(id, bytes), out);
 }
 
+bool store_holds(struct store_writer *writer, const struct record_id *id,
+    struct span record)
+{
+	uint8_t bytes[INDEX_ID_SIZE];
+	MDB_val key = val_of(id_span(id, bytes));
+	MDB_val value;
+	MDB_txn *txn;
+
+	assert(!writer->txn);
+	if (mdb_txn_begin(writer_env(writer)->mdb, NULL, MDB_RDONLY, &txn) !=
+	    MDB_SUCCESS) {
+		return false;
+	}
+	bool is_stored =
+	    mdb_get(txn, writer_dbi(writer, DB_REC), &key, &value) == MDB_SUCCESS &&
+	    span_equal(span_of_val(value), record);
+
+	mdb_txn_abort(txn);
+	return is_stored;
+}
+
 enum status store_each(struct store_writer *writer, uint8_t source, store_visit *visit,
     void *context)
 {

@@ -60,6 +60,11 @@ enum status store_put(struct store_writer *, const struct record_id *, struct sp
 enum status store_remove(struct store_writer *, const struct record_id *);
 /* The stored bytes, valid until the next change in this transaction. */
 enum status store_get(struct store_writer *, const struct record_id *, struct span *out);
+/*
+ * Outside a transaction: whether just these bytes are stored. False also where that cannot
+ * be told.
+ */
+bool store_holds(struct store_writer *, const struct record_id *, struct span record);
 /* Every id of a source with its record; the callback must not change the store. */
 typedef bool store_visit(void *context, const struct record_id *, struct span record);
 enum status store_each(struct store_writer *, uint8_t source, store_visit *, void *context);
