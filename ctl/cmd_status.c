@@ -9,7 +9,10 @@
 #include "ctl/command.h"
 #include "ctl/control.h"
 #include "ctl/json.h"
+#include "ctl/status_text.h"
+#include "decide/age.h"
 #include "replica/recipient.h"
+#include "replica/sync_notes.h"
 
 /* Kinds of entries that are counted; the last is for records that cannot be read. */
 enum counted {
@@ -68,26 +71,43 @@ static bool count_record(void *context, const struct record_id *id,
 	return true;
 }
 
-static json_t *age_json(const struct source_info *source, time_t now)
+static size_t note_count(struct snapshot *snapshot, uint8_t source, const char *what,
+    size_t (*count)(struct span))
 {
-	if (!source->is_loaded) {
-		return json_null();
-	}
-	return json_integer((json_int_t)now - (json_int_t)source->last_contact);
+	char key[SYNC_NOTES_KEY_MAX];
+	struct span list;
+
+	sync_notes_key(key, source, what);
+	return snapshot_meta(snapshot, key, &list) == CX_OK ? count(list) : 0;
 }
 
-static json_t *directory_json(const struct source_info *source, const size_t *counts)
+/* null: never, or a contact that must be a mistake. */
+static json_t *age_json(const struct source_info *source)
+{
+	int64_t age = age_of(source, (int64_t)time(NULL));
+
+	return age == AGE_NEVER ? json_null() : json_integer((json_int_t)age);
+}
+
+static json_t *directory_json(struct snapshot *snapshot, const struct source_info *source,
+    const size_t *counts)
 {
 	json_t *row = json_object(), *entries = json_object();
 	int kind;
 
 	json_put(row, "name", json_string(source->name));
 	json_put(row, "loaded", json_boolean(source->is_loaded));
-	json_put(row, "age", age_json(source, time(NULL)));
+	json_put(row, "age", age_json(source));
 	for (kind = 0; kind < COUNT_KINDS; kind++) {
 		json_put(entries, counted_names[kind], json_integer((json_int_t)counts[kind]));
 	}
 	json_put(row, "entries", entries);
+	json_put(row, "skipped",
+	    json_integer((json_int_t)note_count(snapshot, source->id, SYNC_NOTES_SKIPPED,
+		skipped_count)));
+	json_put(row, "held",
+	    json_integer((json_int_t)note_count(snapshot, source->id, SYNC_NOTES_HELD,
+		held_count)));
 	return row;
 }
 
@@ -110,14 +130,18 @@ static bool add_replica(json_t *out, const struct conf *conf)
 	}
 	json_put(replica, "available", json_boolean(status == CX_OK));
 	if (status != CX_OK) {
-		json_put(replica, "trouble", json_string(err.text));
+		json_put(replica, "trouble", json_span(span_of(err.text)));
 	} else {
 		json_put(replica, "generation",
 		    json_integer((json_int_t)snapshot_generation(counts.snapshot)));
 		status = snapshot_each(counts.snapshot, count_record, &counts);
 		sources = snapshot_sources(counts.snapshot, &count);
 		for (i = 0; i < count; i++) {
-			json_add(list, directory_json(&sources[i], counts.of[i]));
+			json_add(list,
+			    directory_json(counts.snapshot, &sources[i], counts.of[i]));
+		}
+		if (status != CX_OK) {
+			json_put(replica, "trouble", json_string(status_text(status)));
 		}
 		snapshot_end(counts.snapshot);
 		store_close(store);
@@ -142,7 +166,7 @@ static bool add_syncd(json_t *out, const struct conf *conf)
 		syncd = json_object();
 		json_put(syncd, "running", json_false());
 		json_put(syncd, "trouble",
-		    json_string(is_running ? "unreadable answer" : err.text));
+		    json_span(span_of(is_running ? "unreadable answer" : err.text)));
 		is_running = false;
 	}
 	json_put(out, "syncd", syncd);
@@ -150,75 +174,42 @@ static bool add_syncd(json_t *out, const struct conf *conf)
 	return is_running;
 }
 
-static bool is_time(const char *key)
+/* What coexist-syncd says of a directory; NULL: nothing. */
+static json_t *find_in_syncd(json_t *out, const char *name)
 {
-	return strcmp(key, "started") == 0 || strcmp(key, "now") == 0 ||
-	       strcmp(key, "lastContact") == 0;
-}
-
-static void print_integer(const char *key, json_int_t number)
-{
-	time_t when = (time_t)number;
-	char text[64];
-	struct tm tm;
-
-	if (!is_time(key)) {
-		printf("%" JSON_INTEGER_FORMAT "%s\n", number,
-		    strcmp(key, "age") == 0 ? " s" : "");
-	} else if (number == 0) {
-		printf("never\n");
-	} else if (localtime_r(&when, &tm) != NULL &&
-		   strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &tm) > 0) {
-		printf("%s\n", text);
-	} else {
-		printf("%" JSON_INTEGER_FORMAT "\n", number);
-	}
-}
-
-/* For people; empty values are left out. */
-static void print_object(json_t *object, const char *indent)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach (object, key, value) {
-		if (json_is_string(value)) {
-			if (json_string_length(value) > 0) {
-				printf("%s%s: %s\n", indent, key, json_string_value(value));
-			}
-		} else if (json_is_integer(value)) {
-			printf("%s%s: ", indent, key);
-			print_integer(key, json_integer_value(value));
-		} else if (json_is_boolean(value)) {
-			printf("%s%s: %s\n", indent, key, json_is_true(value) ? "yes" : "no");
-		} else if (json_is_object(value)) {
-			printf("%s%s:\n", indent, key);
-			print_object(value, "    ");
-		}
-	}
-}
-
-static void print_list(const char *title, json_t *list)
-{
+	json_t *list = json_object_get(json_object_get(out, "syncd"), "directories");
 	size_t i;
 
 	for (i = 0; i < json_array_size(list); i++) {
-		printf("%s %s\n", title,
-		    json_string_value(json_object_get(json_array_get(list, i), "name")));
-		print_object(json_array_get(list, i), "  ");
+		json_t *row = json_array_get(list, i);
+		const char *found = json_string_value(json_object_get(row, "name"));
+
+		if (found != NULL && strcmp(found, name) == 0) {
+			return row;
+		}
 	}
+	return NULL;
 }
 
-static void print_text(json_t *out)
+/* All that is known of a directory in one place; null where coexist-syncd does not answer. */
+static void join_directories(json_t *out, const struct conf *conf)
 {
-	json_t *syncd = json_object_get(out, "syncd");
+	static const char *const keys[] = { "state", "server", "lastError" };
+	json_t *list = json_object_get(out, "directories");
+	size_t i, j;
 
-	printf("replica\n");
-	print_object(json_object_get(out, "replica"), "  ");
-	print_list("directory", json_object_get(out, "directories"));
-	printf("coexist-syncd\n");
-	print_object(syncd, "  ");
-	print_list("coexist-syncd: directory", json_object_get(syncd, "directories"));
+	for (i = 0; i < json_array_size(list); i++) {
+		json_t *row = json_array_get(list, i);
+		json_t *syncd =
+		    find_in_syncd(out, json_string_value(json_object_get(row, "name")));
+
+		for (j = 0; j < sizeof(keys) / sizeof(keys[0]); j++) {
+			json_t *value = json_object_get(syncd, keys[j]);
+
+			json_put(row, keys[j], value != NULL ? json_incref(value) : json_null());
+		}
+		json_put(row, "hints", status_hints(row, &conf->settings));
+	}
 }
 
 static int run(const struct conf *conf, int argc, char **argv)
@@ -243,10 +234,11 @@ static int run(const struct conf *conf, int argc, char **argv)
 	out = json_object();
 	is_available = add_replica(out, conf);
 	(void)add_syncd(out, conf);
+	join_directories(out, conf);
 	if (as_json) {
 		json_print(out, false);
 	} else {
-		print_text(out);
+		status_print_text(out);
 		json_decref(out);
 	}
 	return is_available ? EX_OK : EX_TEMPFAIL;

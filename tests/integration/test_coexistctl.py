@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from support.daemons import coexistctl, program
 from support.follower import Follower
 from support.ldif import (CONTAINERS, connector, custom, domain, group, mailbox, person_dn)
+from support.wait import wait_for
 
 ORGANISATION = CONTAINERS + "".join([
     domain("acme.example", "authoritative"),
@@ -170,7 +172,52 @@ def test_status_counts_by_kind_and_directory(follower):
                                "connectors": 1, "damaged": 0}
     assert status["syncd"]["running"] is True
     assert status["syncd"]["directories"][0]["state"] == "loaded"
-    assert "mailboxes: 7" in coexistctl(follower.conf, "status").stdout
+    assert (corp["state"], corp["lastError"], corp["skipped"], corp["held"], corp["hints"]) == (
+        "loaded", "", 0, 0, [])
+    text = coexistctl(follower.conf, "status").stdout
+    for line in ("directory corp", "  state: loaded", f"  server: {corp['server']}",
+                 "  entries: 7 mailboxes, 1 custom recipient, 1 group, 2 domains, 1 connector",
+                 "  skipped: 0", "  removals kept back: 0", "  running: yes, process "
+                 f"{follower.daemon.pid}"):
+        assert line in text.splitlines(), text
+    assert re.search(r"^  last contact:( \d+ (min|s))+ ago$", text, re.MULTILINE), text
+    assert "->" not in text
+
+
+def test_status_says_what_is_wrong_and_what_to_do(folder):
+    people = [mailbox(f"u{n}", f"u{n}@acme.example") for n in range(50)]
+    bad = mailbox("bad", "not an address")
+    write(f"{folder}/directory.ldif", CONTAINERS + "".join(people) + bad)
+    other = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
+    try:
+        other.wait_has("u49@acme.example")
+        write(f"{folder}/directory.ldif", CONTAINERS + "".join(people[:10]) + bad)
+        other.wait_log("removals kept back")
+        write(f"{folder}/directory.ldif", "nonsense\n")
+        other.wait_log("no colon")
+        [corp] = json.loads(coexistctl(other.conf, "status", "--json").stdout)["directories"]
+        assert (corp["state"], corp["skipped"], corp["held"]) == ("rejected", 1, 40)
+        assert "no colon" in corp["lastError"]
+        hints = "\n".join(corp["hints"])
+        assert "coexistctl accept-refresh corp" in hints and "coexistctl check" in hints
+        text = coexistctl(other.conf, "status").stdout
+        for hint in corp["hints"]:
+            assert f"  -> {hint}\n" in text
+        assert "  removals kept back: 40\n" in text and "  last error: " in text
+        with open(other.conf, "a", encoding="utf-8") as conf:
+            conf.write('unknown_defer_after = "1s"\n')
+        other.daemon.stop()
+
+        def is_old():
+            status = json.loads(coexistctl(other.conf, "status", "--json").stdout)
+            assert status["syncd"]["running"] is False
+            assert status["directories"][0]["state"] is None
+            return "unknown_defer_after" in "".join(status["directories"][0]["hints"])
+
+        wait_for(is_old, "the directory to be old")
+        assert "  running: no\n" in coexistctl(other.conf, "status").stdout
+    finally:
+        other.close()
 
 
 @pytest.mark.parametrize("is_made", [True, False])

@@ -1,0 +1,221 @@
+#include "config.h"
+
+#include "ctl/status_text.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "ctl/json.h"
+#include "value/buf.h"
+
+static json_int_t number(json_t *row, const char *key)
+{
+	return json_integer_value(json_object_get(row, key));
+}
+
+/* "" where there is none. */
+static const char *text(json_t *row, const char *key)
+{
+	const char *value = json_string_value(json_object_get(row, key));
+
+	return value != NULL ? value : "";
+}
+
+/* --- What to do --- */
+
+static void add_age_hint(json_t *hints, json_t *row, const struct settings *settings)
+{
+	json_t *age = json_object_get(row, "age");
+	json_int_t seconds = json_integer_value(age);
+
+	if (!json_is_true(json_object_get(row, "loaded"))) {
+		json_add(hints,
+		    json_string("never loaded: unknown recipients are deferred, and what it "
+				"alone may know"));
+	} else if (!json_is_integer(age)) {
+		json_add(hints,
+		    json_string("the last contact is in the future, so mail is deferred: set "
+				"the clock"));
+	} else if (seconds > settings->max_staleness_s) {
+		json_add(hints,
+		    json_string("older than max_staleness: its mail is deferred"));
+	} else if (seconds > settings->unknown_defer_after_s) {
+		json_add(hints,
+		    json_string("older than unknown_defer_after: unknown recipients are "
+				"deferred, not refused"));
+	}
+}
+
+json_t *status_hints(json_t *row, const struct settings *settings)
+{
+	json_t *hints = json_array();
+
+	add_age_hint(hints, row, settings);
+	if (number(row, "held") > 0) {
+		json_add(hints,
+		    json_sprintf("see the removals with: coexistctl check; let them go "
+				 "through with: coexistctl accept-refresh %s",
+			text(row, "name")));
+	}
+	if (number(row, "skipped") > 0) {
+		json_add(hints,
+		    json_string("see the entries that are skipped, and why, with: coexistctl "
+				"check"));
+	}
+	if (*text(row, "lastError") != '\0') {
+		json_add(hints,
+		    json_string("see the log of coexist-syncd, and coexist-syncd(8), "
+				"DIAGNOSTICS"));
+	}
+	return hints;
+}
+
+/* --- For people --- */
+
+/* What came from a directory or a server. */
+static void print_escaped(const char *value)
+{
+	struct buf escaped;
+
+	buf_init(&escaped);
+	buf_add_escaped(&escaped, span_of(value));
+	fwrite(escaped.data, 1, escaped.len, stdout);
+	buf_release(&escaped);
+}
+
+static void print_line(const char *name, const char *value)
+{
+	if (*value != '\0') {
+		printf("  %s: ", name);
+		print_escaped(value);
+		putchar('\n');
+	}
+}
+
+static void print_time(const char *name, json_int_t when_s)
+{
+	time_t when = (time_t)when_s;
+	char line[64];
+	struct tm tm;
+
+	if (localtime_r(&when, &tm) != NULL &&
+	    strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S %z", &tm) > 0) {
+		print_line(name, line);
+	}
+}
+
+/* "2 d 3 h", "5 min 1 s", "0 s": the two largest units. */
+static void print_age(json_int_t seconds)
+{
+	static const struct {
+		json_int_t seconds;
+		const char *name;
+	} units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+	int shown = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(units) / sizeof(units[0]) && shown < 2; i++) {
+		json_int_t count = seconds / units[i].seconds;
+
+		if (count > 0 || (shown == 0 && units[i].seconds == 1)) {
+			printf(" %" JSON_INTEGER_FORMAT " %s", count, units[i].name);
+			seconds -= count * units[i].seconds;
+			shown++;
+		} else if (shown > 0) {
+			break;
+		}
+	}
+}
+
+static void print_entries(json_t *entries)
+{
+	static const struct {
+		const char *key, *one, *many;
+	} rows[] = {
+		{ "mailboxes", "mailbox", "mailboxes" },
+		{ "customRecipients", "custom recipient", "custom recipients" },
+		{ "groups", "group", "groups" },
+		{ "domains", "domain", "domains" },
+		{ "connectors", "connector", "connectors" },
+		{ "damaged", "damaged record", "damaged records" },
+	};
+	const char *separator = " ";
+	size_t i;
+
+	printf("  entries:");
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_int_t count = number(entries, rows[i].key);
+
+		if (count > 0) {
+			printf("%s%" JSON_INTEGER_FORMAT " %s", separator, count,
+			    count == 1 ? rows[i].one : rows[i].many);
+			separator = ", ";
+		}
+	}
+	printf(*separator == ' ' ? " none\n" : "\n");
+}
+
+static void print_directory(json_t *row)
+{
+	json_t *age = json_object_get(row, "age");
+	json_t *hints = json_object_get(row, "hints");
+	size_t i;
+
+	printf("directory ");
+	print_escaped(text(row, "name"));
+	putchar('\n');
+	print_line("state", text(row, "state"));
+	print_line("server", text(row, "server"));
+	printf("  last contact:");
+	if (json_is_integer(age)) {
+		print_age(json_integer_value(age));
+		printf(" ago\n");
+	} else {
+		printf(json_is_true(json_object_get(row, "loaded")) ? " in the future\n"
+								    : " never loaded\n");
+	}
+	print_entries(json_object_get(row, "entries"));
+	printf("  skipped: %" JSON_INTEGER_FORMAT "\n", number(row, "skipped"));
+	printf("  removals kept back: %" JSON_INTEGER_FORMAT "\n", number(row, "held"));
+	print_line("last error", text(row, "lastError"));
+	for (i = 0; i < json_array_size(hints); i++) {
+		printf("  -> ");
+		print_escaped(json_string_value(json_array_get(hints, i)));
+		putchar('\n');
+	}
+}
+
+static void print_replica(json_t *replica)
+{
+	printf("replica\n");
+	if (json_is_true(json_object_get(replica, "available"))) {
+		printf("  generation: %" JSON_INTEGER_FORMAT "\n",
+		    number(replica, "generation"));
+	}
+	print_line("trouble", text(replica, "trouble"));
+}
+
+static void print_syncd(json_t *syncd)
+{
+	printf("coexist-syncd\n");
+	if (!json_is_true(json_object_get(syncd, "running"))) {
+		printf("  running: no\n");
+		print_line("trouble", text(syncd, "trouble"));
+		return;
+	}
+	printf("  running: yes, process %" JSON_INTEGER_FORMAT "\n", number(syncd, "pid"));
+	print_line("version", text(syncd, "version"));
+	print_time("started", number(syncd, "started"));
+}
+
+void status_print_text(json_t *status)
+{
+	json_t *list = json_object_get(status, "directories");
+	size_t i;
+
+	print_replica(json_object_get(status, "replica"));
+	for (i = 0; i < json_array_size(list); i++) {
+		print_directory(json_array_get(list, i));
+	}
+	print_syncd(json_object_get(status, "syncd"));
+}
