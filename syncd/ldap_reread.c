@@ -8,7 +8,8 @@
 /*
  * slapd's refint overlay changes the references to an entry that was renamed or removed a
  * moment later and tells no consumer of it (ldap-sync.md T7): the referrers are read
- * again, a few times while that may be going on.
+ * again, a few times while that may be going on. Until then the replica has them as if slapd
+ * had done it (follow_patch()); the last time, as they are.
  */
 
 /* Entries asked for in one search. */
@@ -21,13 +22,15 @@ static void drop_answer(struct ldap_source *ls)
 	batch_clear(&ls->reread_batch);
 }
 
-enum status lsrc_reread_add(struct ldap_source *ls, const struct uuid_set *referrers)
+enum status lsrc_reread_add(struct ldap_source *ls, const struct follow *follow)
 {
-	enum status status = CX_OK;
+	const struct uuid_set *referrers = &follow->referrers;
+	enum status status;
 
 	if (referrers->count == 0) {
 		return CX_OK;
 	}
+	status = follow_add_renames(follow, &ls->reread_names);
 	for (size_t i = 0; i < referrers->count && status == CX_OK; i++) {
 		if (!uuid_set_has(&ls->reread, referrers->list[i])) {
 			status = uuid_set_add(&ls->reread, referrers->list[i]);
@@ -50,6 +53,7 @@ void lsrc_reread_end(struct ldap_source *ls)
 	ls->reread_msgid = -1;
 	ls->reread_at = ls->reread_round = 0;
 	uuid_set_clear(&ls->reread);
+	uuid_set_clear(&ls->reread_names);
 	uuid_set_clear(&ls->reread_touched);
 	drop_answer(ls);
 }
@@ -100,6 +104,13 @@ static void next_step(struct ldap_source *ls)
 	}
 }
 
+/* It may be soon, and the replica has it as it then will be; the last round decides. */
+static bool is_not_yet_repaired(const struct ldap_source *ls, const struct change *change)
+{
+	return change->kind == CHANGE_PUT && ls->reread_round + 1 < SYNC_REREADS &&
+	       follow_names(&ls->reread_names, batch_record(&ls->reread_batch, change));
+}
+
 /* Everything of the answer has come. */
 static void deliver_answer(struct ldap_source *ls)
 {
@@ -112,7 +123,8 @@ static void deliver_answer(struct ldap_source *ls)
 	for (size_t i = 0; i < ls->reread_batch.count; i++) {
 		struct change *change = &ls->reread_batch.changes[i];
 
-		if (uuid_set_has(&ls->reread_touched, change->uuid)) {
+		if (uuid_set_has(&ls->reread_touched, change->uuid) ||
+		    is_not_yet_repaired(ls, change)) {
 			change->kind = CHANGE_SPARED;
 		}
 	}

@@ -101,7 +101,7 @@ static void act_on(struct ldap_source *ls, const struct follow *follow, bool is_
 	}
 	if (follow->referrers.count > LSRC_REREAD_MAX) {
 		lsrc_refresh_forced(ls, "very many references changed");
-	} else if (lsrc_reread_add(ls, &follow->referrers) != CX_OK) {
+	} else if (lsrc_reread_add(ls, follow) != CX_OK) {
 		lsrc_refresh_forced(ls, "no memory to read references again");
 	}
 }
@@ -136,6 +136,9 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 	}
 	if (status == CX_OK) {
 		status = lsrc_agenda_note(ls, batch, &follow, is_full);
+	}
+	if (status == CX_OK && batch != &ls->reread_batch) {
+		status = follow_patch(ls->source, batch, &follow);
 	}
 	if (status == CX_OK) {
 		status = lsrc_grace_note(ls, batch);

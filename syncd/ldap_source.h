@@ -93,6 +93,7 @@ struct ldap_source {
 	struct buf probe_csns, ahead_csns;
 
 	struct uuid_set reread;
+	struct uuid_set reread_names; /* digests of names that they may still refer to */
 	struct uuid_set reread_touched; /* delivered since the request went out */
 	size_t reread_at, reread_round;
 	int reread_msgid;
@@ -224,7 +225,8 @@ void lsrc_ranges_run(struct ldap_source *);
 void lsrc_ranges_end(struct ldap_source *);
 void lsrc_ranges_message(struct ldap_source *, LDAPMessage *);
 
-enum status lsrc_reread_add(struct ldap_source *, const struct uuid_set *);
+/* Reads the referrers again, a few times, from now on. */
+enum status lsrc_reread_add(struct ldap_source *, const struct follow *);
 void lsrc_reread_end(struct ldap_source *);
 void lsrc_on_reread_timer(struct ldap_source *);
 void lsrc_reread_message(struct ldap_source *, LDAPMessage *);

@@ -26,6 +26,15 @@ typedef void mapping_note(void *context, const char *text);
 enum status mapping_apply(const struct mapping *, const struct entry *, struct buf *record,
     struct errbuf *why, mapping_note *note, void *context);
 
+/*
+ * Copies a stored record, with references to entries that have another name now: `renamed`
+ * is given the key of a reference, and where it returns true it has set the new DN. *changed
+ * says whether it did for one. CX_OK; CX_EFORMAT: not a record; CX_ENOMEM.
+ */
+typedef bool mapping_renamed(void *context, struct span key, struct span *dn);
+enum status mapping_retarget(struct span stored, mapping_renamed *, void *context,
+    struct buf *out, bool *changed);
+
 /* The search filter for everything the mapping can use, containers included. */
 const char *mapping_filter(const struct mapping *);
 /* NULL-terminated list of the attributes to ask for. */

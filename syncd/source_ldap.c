@@ -240,6 +240,7 @@ static void backend_free(struct ldap_source *ls)
 	uuid_set_release(&ls->refused);
 	uuid_set_release(&ls->touched);
 	uuid_set_release(&ls->reread);
+	uuid_set_release(&ls->reread_names);
 	uuid_set_release(&ls->reread_touched);
 	batch_release(&ls->reread_batch);
 	buf_release(&ls->probe_csns);
@@ -260,6 +261,7 @@ static bool backend_fill(struct ldap_source *ls, struct source *source)
 	uuid_set_init(&ls->refused, source->scratch);
 	uuid_set_init(&ls->touched, source->scratch);
 	uuid_set_init(&ls->reread, source->scratch);
+	uuid_set_init(&ls->reread_names, source->scratch);
 	uuid_set_init(&ls->reread_touched, source->scratch);
 	batch_init(&ls->reread_batch, source->id, source->scratch);
 	recent_init(&ls->recent, source->scratch);

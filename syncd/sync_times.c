@@ -25,6 +25,6 @@ const struct sync_times sync_times = {
 	.poll_overlap = 10 * MINUTE,
 	.poll_identities = 5 * MINUTE,
 	.poll_pass_max = 30 * MINUTE,
-	.reread = { 100, 500, 2 * SECOND },
+	.reread = { 100, 500, 2 * SECOND, 5 * SECOND },
 	.look = 500,
 };

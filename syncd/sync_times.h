@@ -7,7 +7,7 @@
  * Every interval of the LDAP backend that is not a matter of configuration, in milliseconds.
  * A constant in an object file of its own: a test links a faster one.
  */
-#define SYNC_REREADS 3
+#define SYNC_REREADS 4
 
 struct sync_times {
 	int64_t first_retry; /* after a connection that had been good */

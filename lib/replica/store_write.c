@@ -450,6 +450,19 @@ size_t store_count(struct store_writer *writer, uint8_t source, enum record_kind
 	return (size_t)writer->counts[source][kind];
 }
 
+enum status store_has_dn(struct store_writer *writer, struct span dn_key)
+{
+	MDB_val key = val_of(dn_key);
+	MDB_val value;
+
+	if (dn_key.len == 0 || dn_key.len > INDEX_KEY_MAX) {
+		return CX_NOTFOUND;
+	}
+	int rc = mdb_get(writer->txn, writer_dbi(writer, INDEX_DN), &key, &value);
+
+	return rc == MDB_NOTFOUND ? CX_NOTFOUND : writer_db_failed(writer, rc);
+}
+
 enum status store_referrers(struct store_writer *writer, struct span dn_key,
     store_visit *visit, void *context)
 {

@@ -69,6 +69,8 @@ bool store_holds(struct store_writer *, const struct record_id *, struct span re
 typedef bool store_visit(void *context, const struct record_id *, struct span record);
 enum status store_each(struct store_writer *, uint8_t source, store_visit *, void *context);
 size_t store_count(struct store_writer *, uint8_t source, enum record_kind);
+/* CX_OK: a recipient of some source has the DN; CX_NOTFOUND. */
+enum status store_has_dn(struct store_writer *, struct span dn_key);
 /* Records that refer to a DN (alternate recipients, members): for re-reading them. */
 enum status store_referrers(struct store_writer *, struct span dn_key, store_visit *,
     void *context);

@@ -26,6 +26,6 @@ const struct sync_times sync_times = {
 	.poll_overlap = 2000,
 	.poll_identities = 500,
 	.poll_pass_max = 60000,
-	.reread = { 50, 200, 500 },
+	.reread = { 50, 200, 500, 500 },
 	.look = 50,
 };
