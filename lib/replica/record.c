@@ -54,41 +54,41 @@ static size_t put_length(char out[LENGTH_SIZE_MAX], size_t len)
 	return size;
 }
 
-/* Takes a length off the front. False: there is none, or it could be written shorter. */
-static bool take_length(struct span *rest, size_t *len)
+/* The length at `p` and how many bytes it takes; 0: it is damaged, or could be shorter. */
+static size_t get_length(const char *p, size_t room, size_t *len)
 {
 	*len = 0;
-	for (size_t i = 0; i < LENGTH_SIZE_MAX && i < rest->len; i++) {
-		unsigned char byte = (unsigned char)rest->ptr[i];
+	for (size_t i = 0; i < LENGTH_SIZE_MAX && i < room; i++) {
+		unsigned char byte = (unsigned char)p[i];
 
 		*len |= (size_t)(byte & 0x7f) << (7 * i);
 		if (byte < 0x80) {
-			rest->ptr += i + 1;
-			rest->len -= i + 1;
-			return byte > 0 || i == 0;
+			return byte > 0 || i == 0 ? i + 1 : 0;
 		}
 	}
-	return false;
+	return 0;
 }
 
 /* Takes one field that has its value off the front. False: it is none, or is damaged. */
-static bool plain_field_next(struct span *rest, uint8_t *tag, struct span *value)
+static inline bool plain_field_next(struct span *rest, uint8_t *tag, struct span *value)
 {
-	struct span after = *rest;
+	size_t size = 1;
 	size_t len;
 
-	if (after.len < 2 || (uint8_t)*after.ptr > TAG_MAX) {
+	if (rest->len < 2 || (uint8_t)rest->ptr[0] > TAG_MAX) {
 		return false;
 	}
-	after.ptr++;
-	after.len--;
-	if (!take_length(&after, &len) || len > RECORD_VALUE_MAX || len > after.len) {
+	len = (unsigned char)rest->ptr[1];
+	if (len >= 0x80) {
+		size = get_length(rest->ptr + 1, rest->len - 1, &len);
+	}
+	if (size == 0 || len > RECORD_VALUE_MAX || len > rest->len - 1 - size) {
 		return false;
 	}
-	*tag = (uint8_t)*rest->ptr;
-	*value = (struct span){ after.ptr, len };
-	rest->ptr = after.ptr + len;
-	rest->len = after.len - len;
+	*tag = (uint8_t)rest->ptr[0];
+	*value = (struct span){ rest->ptr + 1 + size, len };
+	rest->ptr = value->ptr + len;
+	rest->len -= 1 + size + len;
 	return true;
 }
 
@@ -107,7 +107,7 @@ static bool first_primary(const char *start, const char *end, struct span *value
  * Takes one field off the front of what is left of the fields that start at `start`. False:
  * there is none, or it is damaged.
  */
-static bool field_next(struct span *rest, const char *start, uint8_t *tag,
+static inline bool field_next(struct span *rest, const char *start, uint8_t *tag,
     struct span *value)
 {
 	if (rest->len == 0 || (uint8_t)*rest->ptr != FIELD_SAME) {
@@ -120,6 +120,12 @@ static bool field_next(struct span *rest, const char *start, uint8_t *tag,
 	rest->ptr++;
 	rest->len--;
 	return true;
+}
+
+/* The tag of the field at `p`. */
+static uint8_t tag_at(const char *p)
+{
+	return (uint8_t)*p == FIELD_SAME ? TAG_MAIL : (uint8_t)*p;
 }
 
 /* Fields of a fixed size have it; what is the rule is not written. */
@@ -177,7 +183,8 @@ bool values_next(struct values *values, struct span *out)
 	struct span rest = values->rest;
 	uint8_t tag;
 
-	if (!field_next(&rest, values->start, &tag, out) || tag != values->tag) {
+	if (rest.len == 0 || tag_at(rest.ptr) != values->tag ||
+	    !field_next(&rest, values->start, &tag, out)) {
 		*out = (struct span){ NULL, 0 };
 		return false;
 	}
@@ -199,14 +206,13 @@ size_t values_count(struct values values)
 struct values record_values(const struct record *record, enum record_tag wanted)
 {
 	struct span rest = record->fields;
-	struct span at = rest;
 	struct span value;
 	uint8_t tag;
 
-	while (field_next(&rest, record->start, &tag, &value) && tag < wanted) {
-		at = rest;
+	while (rest.len > 0 && tag_at(rest.ptr) < wanted &&
+	       field_next(&rest, record->start, &tag, &value)) {
 	}
-	return (struct values){ at, record->start, (uint8_t)wanted };
+	return (struct values){ rest, record->start, (uint8_t)wanted };
 }
 
 struct span record_first(const struct record *record, enum record_tag tag)
