@@ -24,7 +24,8 @@
  *   store_meta.c   the writer's values beside the data, and the table of sources
  *   store_repair.c what a damaged record leaves behind when it goes
  *   store_load.c   loading a directory: its records, collected and sorted in runs
- *   store_load_merge.c  and merged into a new file (load_run.c, load_sort.c: the runs)
+ *                  (load_run.c, load_sort.c)
+ *   store_load_merge.c, store_load_append.c  and merged into a new file
  */
 
 /* Named databases: one for each index, in order of enum index_kind, and these. */
@@ -225,6 +226,29 @@ enum status writer_count_shape(struct store_writer *, struct span shape, int cha
 enum status writer_suspect(struct store_writer *, const struct record_id *);
 /* Removes the entries of those noted that their new bytes do not have. Before the commit. */
 enum status writer_repair(struct store_writer *);
+
+/* --- store_load_append.c ---------------------------------------------------------- */
+
+/* Appends to the databases of the build, in order of keys, in transactions of its own. */
+struct appender {
+	struct store_writer *writer; /* these two are the caller's to set */
+	struct errbuf *err;
+	unsigned db;
+	MDB_cursor *cursor; /* NULL: none open */
+	size_t unsaved;	    /* bytes in this transaction */
+	size_t page_room, used;
+	size_t last_len;
+	char last_key[INDEX_KEY_MAX];
+	char filler[INDEX_KEY_MAX];
+};
+/* A transaction of the writer's (writer->txn). */
+enum status appender_begin(struct appender *);
+enum status appender_commit(struct appender *);
+enum status appender_open(struct appender *, unsigned db);
+void appender_close(struct appender *);
+/* May end the transaction and begin another. */
+enum status appender_add(struct appender *, struct span key, struct span value);
+struct span appender_last_key(const struct appender *);
 
 /* --- store_load.c, store_load_merge.c --------------------------------------------- */
 

@@ -11,9 +11,6 @@
  * that is in force, become one new file, each database in order of its keys.
  */
 
-/* LMDB keeps what a transaction wrote in the heap until it ends. */
-#define TRANSACTION_BYTES ((size_t)16 << 20)
-
 /* Of a uuid that is in several runs: the run that has its last record. */
 struct winner {
 	uint8_t uuid[16];
@@ -43,11 +40,7 @@ struct merge {
 	struct stream **heap; /* those that have an entry; the least first */
 	size_t heap_count;
 
-	MDB_cursor *cursor; /* into what is being written; NULL: not open */
-	size_t unsaved;
-	char last_key[INDEX_KEY_MAX]; /* that was appended */
-	size_t last_len;
-
+	struct appender out;
 	struct spool winners; /* struct winner, in order of uuid */
 	uint64_t counts[RECORD_CONTAINER + 1];
 };
@@ -242,82 +235,16 @@ static void streams_close(struct merge *merge)
 
 /* --- What goes out --- */
 
-static enum status begin(struct merge *merge)
-{
-	struct store_writer *writer = merge->writer;
-	enum status status = env_make_room(writer->build, false, merge->err);
-
-	if (status != CX_OK) {
-		return status;
-	}
-	writer->failure = CX_OK;
-	int rc = mdb_txn_begin(writer->build->mdb, NULL, 0, &writer->txn);
-
-	if (rc != MDB_SUCCESS) {
-		writer->txn = NULL;
-	}
-	return fail(merge, rc);
-}
-
-static void close_cursor(struct merge *merge)
-{
-	if (merge->cursor) {
-		mdb_cursor_close(merge->cursor);
-		merge->cursor = NULL;
-	}
-}
-
-static enum status commit(struct merge *merge)
-{
-	MDB_txn *txn = merge->writer->txn;
-
-	close_cursor(merge);
-	merge->writer->txn = NULL;
-	merge->unsaved = 0;
-	return fail(merge, mdb_txn_commit(txn));
-}
-
-static enum status open_cursor(struct merge *merge)
-{
-	int rc = mdb_cursor_open(merge->writer->txn,
-	    writer_dbi(merge->writer, merge->db), &merge->cursor);
-
-	if (rc != MDB_SUCCESS) {
-		merge->cursor = NULL;
-	}
-	return fail(merge, rc);
-}
-
 static enum status append(struct merge *merge, const struct run_entry *entry)
 {
-	bool is_same_key =
-	    span_equal(entry->key, (struct span){ merge->last_key, merge->last_len });
-	MDB_val key = val_of(entry->key);
-	MDB_val value = val_of(entry->value);
-	int rc = mdb_cursor_put(merge->cursor, &key, &value,
-	    is_same_key ? MDB_APPENDDUP : MDB_APPEND);
+	if (entry->shape.len > 0) {
+		enum status status = count_shape(merge, entry->shape, 1);
 
-	if (rc == MDB_KEYEXIST) {
-		errbuf_set(merge->err, "load: not in order");
-		return CX_EFORMAT;
+		if (status != CX_OK) {
+			return status;
+		}
 	}
-	if (rc != MDB_SUCCESS) {
-		return fail(merge, rc);
-	}
-	memcpy(merge->last_key, entry->key.ptr, entry->key.len);
-	merge->last_len = entry->key.len;
-	enum status status =
-	    entry->shape.len > 0 ? count_shape(merge, entry->shape, 1) : CX_OK;
-
-	merge->unsaved += entry->key.len + entry->value.len + 16;
-	if (status != CX_OK || merge->unsaved < TRANSACTION_BYTES) {
-		return status;
-	}
-	status = commit(merge);
-	if (status == CX_OK) {
-		status = begin(merge);
-	}
-	return status == CX_OK ? open_cursor(merge) : status;
+	return appender_add(&merge->out, entry->key, entry->value);
 }
 
 /* Passes over the records that came before the one at the front. */
@@ -327,13 +254,12 @@ static enum status skip_outdated(struct merge *merge, const struct stream *first
 	enum status status = CX_OK;
 	bool is_noted = false;
 
-	memcpy(winner.uuid, merge->last_key + 1, sizeof(winner.uuid));
+	memcpy(winner.uuid, merge->out.last_key + 1, sizeof(winner.uuid));
 	while (status == CX_OK && merge->heap_count > 0) {
 		struct stream *stream = merge->heap[0];
 
 		if (!stream->run ||
-		    !span_equal(stream->entry.key,
-			(struct span){ merge->last_key, merge->last_len })) {
+		    !span_equal(stream->entry.key, appender_last_key(&merge->out))) {
 			break;
 		}
 		if (!is_noted) {
@@ -386,16 +312,15 @@ static enum status merge_index(struct merge *merge)
 static enum status merge_database(struct merge *merge, unsigned db)
 {
 	merge->db = db;
-	merge->last_len = 0;
 	enum status status = streams_open(merge);
 
 	if (status == CX_OK) {
-		status = open_cursor(merge);
+		status = appender_open(&merge->out, db);
 	}
 	if (status == CX_OK) {
 		status = db == DB_REC ? merge_records(merge) : merge_index(merge);
 	}
-	close_cursor(merge);
+	appender_close(&merge->out);
 	streams_close(merge);
 	return status;
 }
@@ -498,7 +423,7 @@ static enum status look_for_others(struct merge *merge)
 
 static enum status merge_all(struct merge *merge)
 {
-	enum status status = begin(merge);
+	enum status status = appender_begin(&merge->out);
 
 	if (status == CX_OK) {
 		status = copy_database(merge, DB_META);
@@ -516,7 +441,7 @@ static enum status merge_all(struct merge *merge)
 	for (unsigned kind = 0; kind < INDEX_COUNT && status == CX_OK; kind++) {
 		status = merge_database(merge, kind);
 	}
-	return status == CX_OK ? commit(merge) : status;
+	return status == CX_OK ? appender_commit(&merge->out) : status;
 }
 
 static enum status put_counts(struct merge *merge)
@@ -538,6 +463,9 @@ static enum status put_counts(struct merge *merge)
 	return status;
 }
 
+/* What there is even in a small file. */
+#define MAP_SLACK ((size_t)1 << 20)
+
 /* Room for twice what it can become, so that the map is never in the way. */
 static size_t map_size_for(const struct merge *merge)
 {
@@ -548,7 +476,7 @@ static size_t map_size_for(const struct merge *merge)
 
 	mdb_env_info(merge->writer->live->mdb, &info);
 	mdb_env_stat(merge->writer->live->mdb, &page);
-	wanted = (info.me_last_pgno + 1) * page.ms_psize + 4 * TRANSACTION_BYTES;
+	wanted = (info.me_last_pgno + 1) * page.ms_psize + MAP_SLACK;
 	for (size_t i = 0; i < merge->run_count; i++) {
 		wanted += merge->runs[i]->sorted.len;
 	}
@@ -565,6 +493,7 @@ enum status load_merge(struct store_writer *writer, uint8_t source,
 		.source = source,
 		.runs = runs,
 		.run_count = run_count,
+		.out = { .writer = writer, .err = err },
 		.err = err };
 	enum status status = CX_ENOMEM;
 	int rc;

@@ -59,27 +59,23 @@ static uint32_t random_below(struct plain_rounds *rounds, uint32_t limit)
 	return (uint32_t)(scatter(rounds->random) % limit);
 }
 
-enum {
-	STATE_SECOND = 128
-};
-
 static enum status change_one(struct plain_rounds *rounds, bool is_replaced,
     struct buf *buf)
 {
 	uint32_t number = random_below(rounds, rounds->count);
 	uint8_t *state = &rounds->states[number];
-	struct record_id id = plain_id(rounds->source, number, *state & STATE_SECOND);
+	struct record_id id = plain_id(rounds->source, number, *state & PLAIN_SECOND);
 	enum status status = CX_OK;
 
 	if (is_replaced) {
 		status = store_remove(rounds->writer, &id);
-		*state ^= STATE_SECOND;
-		id = plain_id(rounds->source, number, *state & STATE_SECOND);
+		*state ^= PLAIN_SECOND;
+		id = plain_id(rounds->source, number, *state & PLAIN_SECOND);
 	} else {
-		*state = (uint8_t)((*state & STATE_SECOND) |
+		*state = (uint8_t)((*state & PLAIN_SECOND) |
 				   ((*state + 1 + random_below(rounds, 11)) % 12));
 	}
-	struct span record = plain_record(buf, number, *state & (STATE_SECOND - 1));
+	struct span record = plain_record(buf, number, *state & (PLAIN_SECOND - 1));
 
 	return status == CX_OK ? store_put(rounds->writer, &id, record, NULL) : status;
 }

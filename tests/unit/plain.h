@@ -17,11 +17,14 @@ struct span plain_record(struct buf *, uint32_t number, unsigned version);
  * `changed` at random another version and takes away `replaced` and adds others instead, in
  * transactions of `per_transaction`. `random` is the state of the generator.
  */
+enum {
+	PLAIN_SECOND = 128 /* it was taken away, and added with its other uuid */
+};
 struct plain_rounds {
 	struct store_writer *writer;
 	uint8_t source;
 	uint32_t count;
-	uint8_t *states; /* version and which of two uuids; `count` zeros */
+	uint8_t *states; /* version, and PLAIN_SECOND; `count` zeros */
 	uint64_t random;
 };
 enum status plain_round(struct plain_rounds *, uint32_t changed, uint32_t replaced,
