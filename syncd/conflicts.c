@@ -11,6 +11,7 @@ enum {
 };
 
 struct search {
+	uint8_t source; /* those of other directories among themselves are not its news */
 	struct snapshot *snapshot;
 	conflict_found *found;
 	void *context;
@@ -79,10 +80,34 @@ static void look_up(struct search *search, bool is_login, struct span text)
 			    directory_name(search, owners[0].id.source),
 		};
 
-		if (owners[i].rank == RANK_OWN && search->count++ < CONFLICTS_MAX) {
+		bool is_news = owners[0].id.source == search->source ||
+			       owners[i].id.source == search->source;
+
+		if (is_news && owners[i].rank == RANK_OWN && search->count++ < CONFLICTS_MAX) {
 			search->found(search->context, &conflict);
 		}
 	}
+}
+
+/* A key with one entry is no conflict, so few are looked up. */
+static bool look_at_address(void *context, struct span key, size_t entries)
+{
+	struct search *search = context;
+
+	if (entries > 1) {
+		look_up(search, false, key);
+	}
+	return search->count < CONFLICTS_MAX;
+}
+
+static bool look_at_login(void *context, struct span key, size_t entries)
+{
+	struct search *search = context;
+
+	if (entries > 1) {
+		look_up(search, true, key);
+	}
+	return search->count < CONFLICTS_MAX;
 }
 
 static void look_at(struct search *search, struct index_set *set)
@@ -101,7 +126,9 @@ static void look_at(struct search *search, struct index_set *set)
 void conflicts_find(const char *replica, const struct batch *batch,
     conflict_found *found, void *context)
 {
-	struct search search = { .found = found, .context = context };
+	struct search search = {
+		.source = batch->source, .found = found, .context = context
+	};
 	struct record_id id = { .source = batch->source };
 	struct index_set set;
 	struct store *store;
@@ -112,6 +139,12 @@ void conflicts_find(const char *replica, const struct batch *batch,
 	}
 	index_init(&set);
 	if (snapshot_begin(store, &search.snapshot, &err) == CX_OK) {
+		if (batch->load) {
+			snapshot_each_key(search.snapshot, KEYS_ADDRESS,
+			    look_at_address, &search);
+			snapshot_each_key(search.snapshot, KEYS_LOGIN, look_at_login,
+			    &search);
+		}
 		for (size_t i = 0; i < batch->count; i++) {
 			const struct change *change = &batch->changes[i];
 

@@ -5,7 +5,8 @@
 
 /*
  * Addresses and login names that more than one entry claims, looked for where a batch has just changed
- * something, for people to be told. Reads the replica after the commit.
+ * something (a first load: anywhere), for people to be told. Reads the replica after the
+ * commit.
  */
 struct conflict {
 	bool is_login;
