@@ -173,7 +173,10 @@ bool lsrc_session_flush(struct ldap_source *ls, bool has_contact)
 	}
 	/* The cookie would say that what is still being read in parts is here. */
 	s->batch.has_cookie = !ranges_wait(&ls->ranges, &s->batch);
-	return lsrc_deliver(ls, &s->batch, s->batch.is_complete && !s->has_sent_cookie);
+	bool is_delivered = lsrc_deliver(ls, &s->batch,
+	    s->batch.is_complete && !s->has_sent_cookie);
+	ls->flushed_ms = lsrc_now_ms();
+	return is_delivered;
 }
 
 /*
@@ -295,6 +298,17 @@ static void on_refreshed(struct ldap_source *ls, struct syncrepl *s)
 	}
 }
 
+/*
+ * A change that comes alone is delivered as soon as what has come with it is read; of
+ * many, those of one moment become one transaction.
+ */
+static int64_t settle_ms(const struct ldap_source *ls)
+{
+	int64_t since_ms = lsrc_now_ms() - ls->flushed_ms;
+
+	return since_ms >= sync_times.settle ? 0 : sync_times.settle - since_ms;
+}
+
 static void on_changed(struct ldap_source *ls, struct syncrepl *s, bool is_cookie_only)
 {
 	if (s != ls->session) {
@@ -305,7 +319,7 @@ static void on_changed(struct ldap_source *ls, struct syncrepl *s, bool is_cooki
 	if (s->batch.count >= BATCH_MAX) {
 		lsrc_session_flush(ls, false);
 	} else if (!is_cookie_only && !lsrc_timer_is_running(ls, TIMER_SETTLE)) {
-		lsrc_timer_start(ls, TIMER_SETTLE, sync_times.settle);
+		lsrc_timer_start(ls, TIMER_SETTLE, settle_ms(ls));
 	} else if (is_cookie_only && !lsrc_timer_is_running(ls, TIMER_COOKIE)) {
 		lsrc_timer_start(ls, TIMER_COOKIE, sync_times.cookie);
 	}

@@ -86,6 +86,7 @@ struct ldap_source {
 	bool was_newer;
 	int64_t refresh_due_ms; /* of TIMER_REFRESH */
 	int64_t forced_ms; /* when a refresh was last forced, or is to be; 0 never */
+	int64_t flushed_ms; /* when the session last delivered changes */
 
 	char *suffix; /* of the naming context that holds our base; NULL: not known */
 	int root_msgid, probe_msgid, newer_msgid;

@@ -15,7 +15,7 @@ struct sync_times {
 	int64_t backoff_max; /* and at once where the server refuses us */
 	int64_t attempt_max; /* for one URI, where there is another one to go to */
 	int64_t stable;      /* a connection that stayed so long was good */
-	int64_t settle;      /* changes of one moment become one transaction */
+	int64_t settle;      /* one transaction of changes in this time, the first at once */
 	int64_t cookie;      /* a new cookie without a change waits so long */
 	int64_t silence;     /* no message for so long in a refresh, a pass: lost */
 	int64_t refresh_max; /* a refresh that takes longer is given up */
