@@ -8,8 +8,10 @@ import socket
 import pytest
 
 from support.daemons import coexistctl
+from support.follower import Follower
 from support.ldif import (CONTAINERS, PEOPLE, connector, custom, domain, entry, group,
                           mailbox, person_dn)
+from support.slapd import Slapd
 from support.syncd import Syncd
 from support.wait import wait_for
 
@@ -70,7 +72,8 @@ FLAWED = DOMAINS + "".join([
     entry(f"uid=unusable\\1B,{PEOPLE}", "objectClass: inetOrgPerson", "objectClass: coexistMailbox",
           "cn: unusable", "sn: unusable", "mail: not an address"),
 ])
-PARTNER = mailbox("adam", "ring1@own.example").replace(PEOPLE, "ou=partner,dc=example")
+PARTNER = (mailbox("adam", "ring1@own.example") +
+           mailbox("odd", "other@own.example")).replace(PEOPLE, "ou=partner,dc=example")
 
 
 @pytest.fixture
@@ -131,7 +134,7 @@ def test_one_of_each_is_found_and_nothing_else(make):
         "addressConflict": ["adam"],
         "brokenReference": ["crowd", "crowd", "dangling", "forward"],
         "comesBack": ["copier", "mirror", "mirror2"],
-        "loginConflict": ["login1", "login3"],
+        "loginConflict": ["login1", "login3", "odd"],
         "loop": ["ring1", "ring2"],
         "mailNotPrimary": ["odd"],
         "noRoute": ["away", "lost", "no-space"],
@@ -146,6 +149,9 @@ def test_one_of_each_is_found_and_nothing_else(make):
     assert conflict["address"] == "smtp:ring1@own.example"
     assert (conflict["directory"], conflict["otherDirectory"]) == ("partner", "corp")
     assert conflict["otherDn"] == person_dn("ring1")
+    logins = {row["detail"]: row for row in found["loginConflict"]}
+    assert set(logins) == {"shared-login", "twin3@own.example", "odd"}
+    assert (logins["odd"]["directory"], logins["odd"]["otherDirectory"]) == ("partner", "corp")
     assert {row["detail"] for row in found["brokenReference"]} == {
         person_dn("nobody"), person_dn("gone"), "nobody@own.example", "gone@own.example"}
     assert found["skippedEntry"][0]["detail"]
@@ -155,6 +161,23 @@ def test_one_of_each_is_found_and_nothing_else(make):
                           ("no-space@own.example", 75), ("empty@own.example", 75),
                           ("dangling@own.example", 75), ("copier@own.example", 0)):
         assert coexistctl(syncd.conf, "resolve", address).returncode == code, address
+
+
+def test_conflicts_of_a_first_load_are_logged(folder):
+    """Where the entries go past the batch, into a new file, too."""
+    slapd = Slapd(f"{folder}/slapd")
+    slapd.add(domain("own.example", "authoritative") + mailbox("u1", "u1@own.example")
+              + mailbox("u2", "u2@own.example", proxyAddress="smtp:u1@own.example"))
+    syncd = Follower(folder, f"""uri = "{slapd.uri}"
+  starttls = false
+  base = "{slapd.suffix}"
+  bind_dn = "{slapd.service_dn}"
+  bind_password_file = "{folder}/follower/ldap.secret\"""").start()
+    try:
+        syncd.wait_log("address smtp:u1@own.example of .* is also that of .*: it is nobody's")
+    finally:
+        syncd.close()
+        slapd.close()
 
 
 def test_people_get_a_line_for_each_grouped_and_escaped(make):
@@ -168,7 +191,7 @@ def test_people_get_a_line_for_each_grouped_and_escaped(make):
         assert len(heading) <= 80 and len(lines) == count, heading
         assert all(line.startswith("  ") for line in lines)
         total += count
-    assert groups[-1] == [f"{total} findings in 25 recipients of 2 directories"]
+    assert groups[-1] == [f"{total} findings in 26 recipients of 2 directories"]
     assert r"uid=unusable\x5c1B" in done.stdout
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
 
