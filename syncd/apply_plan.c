@@ -288,18 +288,17 @@ enum status plan_compare(struct plan *plan, struct store_writer *store,
 void plan_judge(struct plan *plan, const struct batch *batch, struct valve *valve,
     unsigned max_percent, int64_t now)
 {
-	size_t explicit_count = 0, replaced = 0;
+	size_t explicit_count = 0;
 
 	plan->counted = plan->held_recipients = 0;
 	for (size_t i = 0; i < plan->removal_count; i++) {
 		const struct removal *removal = &plan->removals[i];
 
-		if (removal->kind != RECORD_RECIPIENT) {
+		/* Who is replaced was there before and is there after. */
+		if (removal->kind != RECORD_RECIPIENT || removal->is_replaced) {
 			continue;
 		}
-		if (removal->is_replaced) {
-			replaced++;
-		} else if (removal->was_held) {
+		if (removal->was_held) {
 			plan->held_recipients++;
 		} else if (!removal->is_spared) {
 			plan->counted++;
@@ -307,7 +306,7 @@ void plan_judge(struct plan *plan, const struct batch *batch, struct valve *valv
 		}
 	}
 	struct valve_question question = {
-		.recipients = plan->recipients - replaced,
+		.recipients = plan->recipients,
 		.held = plan->held_recipients,
 		.removals = plan->counted,
 		.is_one_by_name =
