@@ -157,9 +157,9 @@ class Reader:
             assert not self.strange, self.strange
 
 
-def make_server(folder, *people):
+def make_server(folder, *people, name="slapd"):
     """A running slapd with the domain and these entries (LDIF)."""
-    slapd = Slapd(f"{folder}/slapd")
+    slapd = Slapd(f"{folder}/{name}")
     slapd.add(DOMAIN + "".join(people or (mailbox("adam"), mailbox("eve"))))
     return slapd
 
