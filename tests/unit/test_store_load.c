@@ -216,6 +216,26 @@ static void assert_equal_worlds(void)
 	buf_release(&texts[1]);
 }
 
+static size_t count_in(struct world *world, unsigned source, unsigned kind)
+{
+	begin(world);
+	size_t count =
+	    store_count(world->writer, (uint8_t)source, (enum record_kind)kind);
+
+	store_abort(world->writer);
+	return count;
+}
+
+static void assert_equal_counts(void)
+{
+	for (unsigned source = 1; source <= 3; source++) {
+		for (unsigned kind = 1; kind <= RECORD_CONTAINER; kind++) {
+			ck_assert_uint_eq(count_in(&worlds[0], source, kind),
+			    count_in(&worlds[1], source, kind));
+		}
+	}
+}
+
 START_TEST(a_load_gives_what_putting_one_by_one_gives)
 {
 	static const size_t runs[] = { 1, 2, 7, 50, 1000 };
@@ -239,36 +259,25 @@ START_TEST(a_load_gives_what_putting_one_by_one_gives)
 		unit_assert_status(store_put(worlds[1].writer, &id, record, NULL),
 		    CX_OK, "put");
 	}
+	commit(&worlds[1]);
 	ck_assert_uint_eq(store_load_count(loaded), count);
 	unit_assert_status(store_load_build(loaded, &fx.err), CX_OK, fx.err.text);
 	store_load_free(loaded);
 	uint64_t before = generation_of(&worlds[0]);
 
-	begin(&worlds[0]);
 	for (unsigned i = 0; i < 2; i++) {
+		begin(&worlds[i]);
 		unit_assert_status(store_put_meta(worlds[i].writer, "src/2/cookie",
 				       SPAN("new")),
 		    CX_OK, "meta");
+		commit(&worlds[i]);
 	}
-	commit(&worlds[0]);
-	commit(&worlds[1]);
 	ck_assert_uint_eq(generation_of(&worlds[0]), before);
 	unit_assert_status(store_writer_publish(worlds[0].writer, &fx.err), CX_OK,
 	    fx.err.text);
 	ck_assert_uint_eq(generation_of(&worlds[0]), before + 1);
 	assert_equal_worlds();
-	for (unsigned source = 1; source <= 3; source++) {
-		for (unsigned kind = 1; kind <= RECORD_CONTAINER; kind++) {
-			begin(&worlds[0]);
-			begin(&worlds[1]);
-			ck_assert_uint_eq(store_count(worlds[0].writer, (uint8_t)source,
-					      (enum record_kind)kind),
-			    store_count(worlds[1].writer, (uint8_t)source,
-				(enum record_kind)kind));
-			store_abort(worlds[0].writer);
-			store_abort(worlds[1].writer);
-		}
-	}
+	assert_equal_counts();
 	/* And goes on as any other. */
 	fill_both(30);
 	assert_equal_worlds();
