@@ -148,8 +148,8 @@ static enum status make_pair(struct store_writer *writer, const char *name,
  * force: should the last fsync() fail and the machine too, the link may name a file that
  * is gone, which is the same as no replica.
  */
-static enum status set_current(
-    struct store_writer *writer, const char *name, struct errbuf *err)
+static enum status set_current(struct store_writer *writer, const char *name,
+    struct errbuf *err)
 {
 	int fd = writer->directory_fd;
 
@@ -331,22 +331,26 @@ void store_writer_close(struct store_writer *writer)
 	free(writer);
 }
 
-/* A name and two empty files for a build; what there was of one is gone. */
-static enum status make_build_files(struct store_writer *writer, int *fd,
+enum status writer_make_build(struct store_writer *writer, size_t map_size,
     struct errbuf *err)
 {
+	size_t usual = writer->map_size;
+	int fd;
+
 	store_abort(writer);
 	store_writer_discard(writer);
 	enum status status = new_name(writer, writer->build_name, err);
 
-	return status == CX_OK ? make_pair(writer, writer->build_name, fd, err) : status;
-}
-
-static enum status open_build(struct store_writer *writer, enum env_mode mode,
-    struct errbuf *err)
-{
-	enum status status = acquire(writer, writer->build_name, mode, &writer->build, err);
-
+	if (status == CX_OK) {
+		status = make_pair(writer, writer->build_name, &fd, err);
+	}
+	if (status != CX_OK) {
+		return status;
+	}
+	close(fd);
+	writer->map_size = map_size;
+	status = acquire(writer, writer->build_name, ENV_CREATE, &writer->build, err);
+	writer->map_size = usual;
 	if (status != CX_OK) {
 		writer->build = NULL;
 		remove_file(writer, writer->build_name);
@@ -355,44 +359,6 @@ static enum status open_build(struct store_writer *writer, enum env_mode mode,
 	/* Nobody depends on it before it is published, and that writes it out. */
 	mdb_env_set_flags(writer->build->mdb, MDB_NOSYNC, 1);
 	return CX_OK;
-}
-
-enum status store_writer_build(struct store_writer *writer, struct errbuf *err)
-{
-	int fd;
-	enum status status = make_build_files(writer, &fd, err);
-
-	if (status != CX_OK) {
-		return status;
-	}
-	status = lmdb_status(mdb_env_copyfd2(writer->live->mdb, fd, MDB_CP_COMPACT),
-	    err, "copy of the replica");
-	if (close(fd) < 0 && status == CX_OK) {
-		status = system_error(err, writer->build_name);
-	}
-	if (status != CX_OK) {
-		remove_file(writer, writer->build_name);
-		return status;
-	}
-	return open_build(writer, ENV_WRITE, err);
-}
-
-enum status writer_make_build(struct store_writer *writer, size_t map_size,
-    struct errbuf *err)
-{
-	int fd;
-	enum status status = make_build_files(writer, &fd, err);
-
-	if (status != CX_OK) {
-		return status;
-	}
-	close(fd);
-	size_t usual = writer->map_size;
-
-	writer->map_size = map_size;
-	status = open_build(writer, ENV_CREATE, err);
-	writer->map_size = usual;
-	return status;
 }
 
 enum status store_writer_publish(struct store_writer *writer, struct errbuf *err)

@@ -195,8 +195,7 @@ enum status store_writer_open_sized(const char *directory, size_t map_size,
     struct store_writer **out, bool *is_new, struct errbuf *);
 
 /*
- * store_writer_build() with nothing in the new file but the table of databases. CX_ENOMEM,
- * CX_EIO.
+ * A new, empty file for a build; what there was of one is gone. CX_ENOMEM, CX_EIO.
  */
 enum status writer_make_build(struct store_writer *, size_t map_size, struct errbuf *);
 
@@ -256,7 +255,7 @@ struct load_run;
 /* As store_load_new(), with the number of records a run. */
 enum status store_load_new_sized(struct store_writer *, uint8_t source,
     size_t run_records, struct store_load **out, struct errbuf *);
-/* Makes the build of sorted runs and of what other sources have. */
+/* Makes the build of sorted runs and of what other sources (0: all) have. */
 enum status load_merge(struct store_writer *, uint8_t source, struct load_run **runs,
     size_t run_count, struct errbuf *);
 

@@ -169,6 +169,10 @@ enum status appender_add(struct appender *out, struct span key_text, struct span
 	MDB_val value = val_of(text);
 	int rc;
 
+	if (key_text.len > sizeof(out->last_key)) {
+		errbuf_set(out->err, "the replica in force is damaged");
+		return CX_EFORMAT;
+	}
 	if (span_equal(key_text, appender_last_key(out))) {
 		rc = mdb_cursor_put(out->cursor, &key, &value, MDB_APPENDDUP);
 		out->used += text.len;
@@ -178,7 +182,7 @@ enum status appender_add(struct appender *out, struct span key_text, struct span
 		out->last_len = key_text.len;
 	}
 	if (rc == MDB_KEYEXIST) {
-		errbuf_set(out->err, "load: not in order");
+		errbuf_set(out->err, "new replica: keys are not in order");
 		return CX_EFORMAT;
 	}
 	if (rc != MDB_SUCCESS) {

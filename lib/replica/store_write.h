@@ -32,8 +32,8 @@ void store_writer_close(struct store_writer *);
 
 /*
  * A second, unpublished replica file to load into, for a first load or a refresh that
- * changes much. It starts as a compacted copy of the one in force, other directories
- * included; until it is published or discarded, all that follows, look-ups and values
+ * changes much. It starts as a copy of the one in force, packed in order of keys, other
+ * directories included; until it is published or discarded, all that follows, look-ups and values
  * too, goes to it, in as many transactions as one likes (they cost no fsync).
  * store_writer_publish() makes it the one that readers see and the one this writer goes on
  * with; if it fails, the old one stays in force and the build can be published again.

@@ -395,6 +395,11 @@ START_TEST(damage_in_what_is_replaced_goes_and_elsewhere_stays_as_it_was)
 	fixture_commit();
 	damage(&ours);
 	damage(&others);
+	fixture_begin();
+	unit_assert_status(writer_put(fx.writer, INDEX_LOGIN, SPAN("login"),
+			       SPAN("junk")),
+	    CX_OK, "an entry of nobody");
+	fixture_commit();
 	load(fx.writer, 1, &loaded, 3);
 	put_loaded(loaded, 5, "c@acme.example");
 	unit_assert_status(store_load_build(loaded, &fx.err), CX_OK, fx.err.text);
@@ -404,6 +409,9 @@ START_TEST(damage_in_what_is_replaced_goes_and_elsewhere_stays_as_it_was)
 	ck_assert_uint_gt(stored.len, 3);
 	unit_assert_status(store_get(fx.writer, &others, &stored), CX_OK, "others");
 	ck_assert_uint_eq(stored.len, 2);
+	unit_assert_status(writer_get(fx.writer, INDEX_LOGIN, SPAN("login"), &stored),
+	    CX_OK, "login");
+	unit_assert_span(stored, "junk", "an entry of nobody");
 	fixture_commit();
 	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
 	    fx.err.text);
