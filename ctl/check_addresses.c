@@ -24,7 +24,8 @@ static struct span dn_of(struct checker *checker, const struct record_id *id)
 	enum status status = snapshot_record(checker->view.snapshot, id, &record);
 
 	check_failed(checker, status == CX_NOTFOUND ? CX_EFORMAT : status);
-	return status == CX_OK ? record_first(&record, TAG_DN) : (struct span){ NULL, 0 };
+	return status == CX_OK ? record_first(&record, TAG_DN)
+			       : (struct span){ NULL, 0 };
 }
 
 /* Those that own the key, if they are several. */
@@ -42,7 +43,8 @@ static bool has_rivals(struct walk *walk, struct span key)
 	copy.len = key.len;
 	memcpy(copy.bytes, key.ptr, key.len);
 	copy.bytes[key.len] = '\0';
-	status = snapshot_address_owners(checker->view.snapshot, &copy, all, OWNERS_MAX, &count);
+	status = snapshot_address_owners(checker->view.snapshot, &copy, all, OWNERS_MAX,
+	    &count);
 	if (check_failed(checker, status) || status != CX_OK) {
 		return false;
 	}
@@ -85,7 +87,8 @@ static bool visit_conflict(void *context, struct span key, size_t entries)
 	struct walk *walk = context;
 	size_t i;
 
-	if (entries < 2 || !has_rivals(walk, key) || !is_looked_up(walk->checker, key)) {
+	if (entries < 2 || !has_rivals(walk, key) ||
+	    !is_looked_up(walk->checker, key)) {
 		return true;
 	}
 	for (i = 1; i < walk->count; i++) {
@@ -95,8 +98,8 @@ static bool visit_conflict(void *context, struct span key, size_t entries)
 			continue; /* ambiguous */
 		}
 		finding = finding_of(walk, key, i);
-		CHECK_FOUND(walk->checker, &finding, "{}: {} ({}) wins over {} ({})", key,
-		    span_of(finding.other_directory), finding.other_dn,
+		CHECK_FOUND(walk->checker, &finding, "{}: {} ({}) wins over {} ({})",
+		    key, span_of(finding.other_directory), finding.other_dn,
 		    span_of(finding.directory), finding.dn);
 	}
 	return true;
@@ -115,7 +118,8 @@ static bool visit_ambiguous(void *context, struct span key, size_t entries)
 	struct walk *walk = context;
 	size_t i;
 
-	if (entries < 2 || !has_rivals(walk, key) || !is_looked_up(walk->checker, key)) {
+	if (entries < 2 || !has_rivals(walk, key) ||
+	    !is_looked_up(walk->checker, key)) {
 		return true;
 	}
 	for (i = 1; i < walk->count; i++) {
@@ -156,8 +160,8 @@ static void tell_lost_login(struct checker *checker, struct span key,
 		};
 
 		if (!record_id_equal(&owners[i].id, winner)) {
-			CHECK_FOUND(checker, &finding, "{}: {} ({}) wins over {} ({})", key,
-			    span_of(finding.other_directory), finding.other_dn,
+			CHECK_FOUND(checker, &finding, "{}: {} ({}) wins over {} ({})",
+			    key, span_of(finding.other_directory), finding.other_dn,
 			    span_of(finding.directory), finding.dn);
 		}
 	}
@@ -181,7 +185,8 @@ static bool visit_login(void *context, struct span key, size_t entries)
 	status = lookup_login(&checker->view, key, &id, &recipient);
 	check_failed(checker, status);
 	if ((status != CX_OK && status != CX_EEXIST) ||
-	    snapshot_login_owners(checker->view.snapshot, key, owners, 2, &count) != CX_OK) {
+	    snapshot_login_owners(checker->view.snapshot, key, owners, 2, &count) !=
+		CX_OK) {
 		return true;
 	}
 	if (status == CX_OK) {
@@ -196,8 +201,9 @@ static bool visit_login(void *context, struct span key, size_t entries)
 	if (count > 1) {
 		finding.other_directory = check_directory(checker, owners[1].id.source);
 		finding.other_dn = dn_of(checker, &owners[1].id);
-		CHECK_FOUND(checker, &finding, "{}: of {} ({}) and of {} ({}); it is nobody's",
-		    key, finding.dn, span_of(finding.directory), finding.other_dn,
+		CHECK_FOUND(checker, &finding,
+		    "{}: of {} ({}) and of {} ({}); it is nobody's", key, finding.dn,
+		    span_of(finding.directory), finding.other_dn,
 		    span_of(finding.other_directory));
 	} else {
 		CHECK_FOUND(checker, &finding,
@@ -231,8 +237,9 @@ static void tell_double(struct checker *checker, const char *what, struct span k
 		.dn = dn_of(checker, id),
 		.detail = key,
 	};
-	CHECK_FOUND(checker, &finding, "{} {}: {} objects; {} ({}) counts", span_of(what), key,
-	    span_of(number), finding.dn, span_of(finding.directory));
+	CHECK_FOUND(checker, &finding, "{} {}: {} objects; {} ({}) counts",
+	    span_of(what), key, span_of(number), finding.dn,
+	    span_of(finding.directory));
 }
 
 static bool visit_domain(void *context, struct span key, size_t entries)
@@ -242,7 +249,8 @@ static bool visit_domain(void *context, struct span key, size_t entries)
 
 	if (entries > 1) {
 		tell_double(walk->checker, "domain", key,
-		    snapshot_by_domain(walk->checker->view.snapshot, key, &id), &id, entries);
+		    snapshot_by_domain(walk->checker->view.snapshot, key, &id), &id,
+		    entries);
 	}
 	return true;
 }
@@ -254,7 +262,8 @@ static bool visit_connector(void *context, struct span key, size_t entries)
 
 	if (entries > 1) {
 		tell_double(walk->checker, "connector", key,
-		    snapshot_by_connector(walk->checker->view.snapshot, key, &id), &id, entries);
+		    snapshot_by_connector(walk->checker->view.snapshot, key, &id), &id,
+		    entries);
 	}
 	return true;
 }
@@ -263,19 +272,22 @@ static void object_double(struct checker *checker)
 {
 	struct walk walk = { .checker = checker };
 
-	check_failed(checker,
-	    snapshot_each_key(checker->view.snapshot, KEYS_DOMAIN, visit_domain, &walk));
+	check_failed(checker, snapshot_each_key(checker->view.snapshot, KEYS_DOMAIN,
+				  visit_domain, &walk));
 	check_failed(checker, snapshot_each_key(checker->view.snapshot, KEYS_CONNECTOR,
 				  visit_connector, &walk));
 }
 
 static const struct check checks[] = {
-	{ "addressConflict", "addresses that several directories have", address_conflict, NULL },
-	{ "addressAmbiguous", "addresses that are nobody's: two objects of one directory",
+	{ "addressConflict", "addresses that several directories have",
+	    address_conflict, NULL },
+	{ "addressAmbiguous",
+	    "addresses that are nobody's: two objects of one directory",
 	    address_ambiguous, NULL },
 	{ "loginConflict", "logins of several objects", login_conflict, NULL },
-	{ "objectDouble", "domains and connectors that exist more than once", object_double,
-	    NULL },
+	{ "objectDouble", "domains and connectors that exist more than once",
+	    object_double, NULL },
 };
 
-const struct check_group check_addresses = { checks, sizeof(checks) / sizeof(checks[0]) };
+const struct check_group check_addresses = { checks,
+	sizeof(checks) / sizeof(checks[0]) };

@@ -14,7 +14,8 @@ typedef void source_look(struct checker *, const struct source_info *);
 static void each_source(struct checker *checker, source_look *look)
 {
 	size_t count, i;
-	const struct source_info *sources = snapshot_sources(checker->view.snapshot, &count);
+	const struct source_info *sources =
+	    snapshot_sources(checker->view.snapshot, &count);
 
 	for (i = 0; i < count; i++) {
 		look(checker, &sources[i]);
@@ -34,7 +35,8 @@ static void tell_unloaded(struct checker *checker, const char *name)
 {
 	struct finding finding = { .directory = name };
 
-	CHECK_FOUND(checker, &finding, "{}: what is unknown, and what it alone may know, is deferred",
+	CHECK_FOUND(checker, &finding,
+	    "{}: what is unknown, and what it alone may know, is deferred",
 	    span_of(name));
 }
 
@@ -48,7 +50,8 @@ static void look_loaded(struct checker *checker, const struct source_info *sourc
 static bool is_in_replica(const struct checker *checker, const char *name)
 {
 	size_t count, i;
-	const struct source_info *sources = snapshot_sources(checker->view.snapshot, &count);
+	const struct source_info *sources =
+	    snapshot_sources(checker->view.snapshot, &count);
 
 	for (i = 0; i < count; i++) {
 		if (strcmp(sources[i].name, name) == 0) {
@@ -86,8 +89,8 @@ static void look_stale(struct checker *checker, const struct source_info *source
 	struct finding finding = { .directory = source->name };
 	char text[32];
 
-	if (!source->is_loaded ||
-	    (age <= settings->unknown_defer_after_s && age <= settings->max_staleness_s)) {
+	if (!source->is_loaded || (age <= settings->unknown_defer_after_s &&
+				      age <= settings->max_staleness_s)) {
 		return;
 	}
 	if (age == AGE_NEVER) {
@@ -98,8 +101,8 @@ static void look_stale(struct checker *checker, const struct source_info *source
 	}
 	snprintf(text, sizeof(text), "%" PRId64, age);
 	finding.detail = span_of(text);
-	CHECK_FOUND(checker, &finding, "{}: no contact for {} s; {}", span_of(source->name),
-	    finding.detail, span_of(consequence(checker, age)));
+	CHECK_FOUND(checker, &finding, "{}: no contact for {} s; {}",
+	    span_of(source->name), finding.detail, span_of(consequence(checker, age)));
 }
 
 static void directory_stale(struct checker *checker)
@@ -114,12 +117,15 @@ static void directory_error(struct checker *checker)
 
 	for (i = 0; i < json_array_size(list); i++) {
 		json_t *row = json_array_get(list, i);
-		const char *error = json_string_value(json_object_get(row, "lastError"));
+		const char *error =
+		    json_string_value(json_object_get(row, "lastError"));
 		const char *name = json_string_value(json_object_get(row, "name"));
-		struct finding finding = { .directory = name, .detail = span_of(error) };
+		struct finding finding = { .directory = name,
+			.detail = span_of(error) };
 
 		if (name != NULL && error != NULL && *error != '\0') {
-			CHECK_FOUND(checker, &finding, "{}: {}", span_of(name), finding.detail);
+			CHECK_FOUND(checker, &finding, "{}: {}", span_of(name),
+			    finding.detail);
 		}
 	}
 }
@@ -156,8 +162,8 @@ static void look_skipped(struct checker *checker, const struct source_info *sour
 		}
 		finding.dn = item.dn;
 		finding.detail = item.why;
-		CHECK_FOUND(checker, &finding, "{} ({}): {}", item.dn, span_of(source->name),
-		    item.why);
+		CHECK_FOUND(checker, &finding, "{} ({}): {}", item.dn,
+		    span_of(source->name), item.why);
 	}
 	if (more > 0) {
 		snprintf(number, sizeof(number), "%zu", more);
@@ -176,7 +182,8 @@ static void skipped_entry(struct checker *checker)
 /* The address that people know it by, whoever has it. */
 static struct span first_address(const struct recipient *recipient)
 {
-	struct values lists[] = { recipient->primaries, recipient->mails, recipient->proxies };
+	struct values lists[] = { recipient->primaries, recipient->mails,
+		recipient->proxies };
 	struct span value;
 	size_t i;
 
@@ -198,9 +205,11 @@ static void look_held(struct checker *checker, const struct source_info *source)
 	if (get_note(checker, source->id, SYNC_NOTES_HELD, &list) != CX_OK) {
 		return;
 	}
-	snprintf(command, sizeof(command), "coexistctl accept-refresh %s", source->name);
+	snprintf(command, sizeof(command), "coexistctl accept-refresh %s",
+	    source->name);
 	while (held_next(&list, &uuid)) {
-		struct finding finding = { .directory = source->name, .command = command };
+		struct finding finding = { .directory = source->name,
+			.command = command };
 		struct recipient recipient;
 		struct record record;
 		enum status status;
@@ -230,14 +239,16 @@ static void removal_kept_back(struct checker *checker)
 
 static const struct check checks[] = {
 	{ "syncdDown", "coexist-syncd does not run", syncd_down, NULL },
-	{ "directoryNotLoaded", "directories that were never loaded", directory_not_loaded,
-	    NULL },
-	{ "directoryStale", "directories that were not heard of for too long", directory_stale,
-	    NULL },
+	{ "directoryNotLoaded", "directories that were never loaded",
+	    directory_not_loaded, NULL },
+	{ "directoryStale", "directories that were not heard of for too long",
+	    directory_stale, NULL },
 	{ "directoryError", "directories with an error", directory_error, NULL },
-	{ "removalKeptBack", "removals that are kept back, as they are suspiciously many",
+	{ "removalKeptBack",
+	    "removals that are kept back, as they are suspiciously many",
 	    removal_kept_back, NULL },
 	{ "skippedEntry", "entries that cannot be used", skipped_entry, NULL },
 };
 
-const struct check_group check_directories = { checks, sizeof(checks) / sizeof(checks[0]) };
+const struct check_group check_directories = { checks,
+	sizeof(checks) / sizeof(checks[0]) };

@@ -14,7 +14,7 @@
 static bool is_smtp(struct span transport)
 {
 	return span_equal_case(transport, SPAN("smtp")) ||
-	    span_equal_case(transport, SPAN("relay"));
+	       span_equal_case(transport, SPAN("relay"));
 }
 
 /* "[host]:port", "[host]", "host:port", "host" of Postfix. False: another port than SMTP's. */
@@ -42,7 +42,7 @@ static bool split_host(struct span text, struct span *host)
 	}
 	port = (struct span){ colon + 1, (size_t)(end - colon - 1) };
 	return *colon == ':' &&
-	    (span_equal(port, SPAN("25")) || span_equal_case(port, SPAN("smtp")));
+	       (span_equal(port, SPAN("25")) || span_equal_case(port, SPAN("smtp")));
 }
 
 static bool is_own_name(struct span host)
@@ -50,7 +50,8 @@ static bool is_own_name(struct span host)
 	char name[HOST_NAME_MAX + 1];
 
 	return span_equal_case(host, SPAN("localhost")) ||
-	    (gethostname(name, sizeof(name)) == 0 && span_equal_case(host, span_of(name)));
+	       (gethostname(name, sizeof(name)) == 0 &&
+		   span_equal_case(host, span_of(name)));
 }
 
 static bool is_own_address(struct span host)
@@ -73,14 +74,20 @@ static bool is_own_address(struct span host)
 		const void *address = NULL;
 
 		if (at->ifa_addr != NULL && at->ifa_addr->sa_family == AF_INET) {
-			address = &((const struct sockaddr_in *)(const void *)at->ifa_addr)->sin_addr;
-		} else if (at->ifa_addr != NULL && at->ifa_addr->sa_family == AF_INET6) {
 			address =
-			    &((const struct sockaddr_in6 *)(const void *)at->ifa_addr)->sin6_addr;
+			    &((const struct sockaddr_in *)(const void *)at->ifa_addr)
+				 ->sin_addr;
+		} else if (at->ifa_addr != NULL &&
+			   at->ifa_addr->sa_family == AF_INET6) {
+			address =
+			    &((const struct sockaddr_in6 *)(const void *)at->ifa_addr)
+				 ->sin6_addr;
 		}
 		is_found = address != NULL &&
-		    inet_ntop(at->ifa_addr->sa_family, address, text, sizeof(text)) != NULL &&
-		    ip_parse(span_of(text), &own) == CX_OK && memcmp(&own, &wanted, sizeof(own)) == 0;
+			   inet_ntop(at->ifa_addr->sa_family, address, text,
+			       sizeof(text)) != NULL &&
+			   ip_parse(span_of(text), &own) == CX_OK &&
+			   memcmp(&own, &wanted, sizeof(own)) == 0;
 	}
 	freeifaddrs(list);
 	return is_found;
@@ -92,7 +99,8 @@ bool next_hop_is_here(struct span next_hop)
 	static char last[256];
 	static size_t last_len;
 	static bool last_result;
-	const char *colon = next_hop.len > 0 ? memchr(next_hop.ptr, ':', next_hop.len) : NULL;
+	const char *colon =
+	    next_hop.len > 0 ? memchr(next_hop.ptr, ':', next_hop.len) : NULL;
 	struct span host;
 
 	if (colon == NULL || next_hop.len > sizeof(last)) {
@@ -103,7 +111,8 @@ bool next_hop_is_here(struct span next_hop)
 	}
 	last_len = next_hop.len;
 	memcpy(last, next_hop.ptr, last_len);
-	last_result = is_smtp((struct span){ next_hop.ptr, (size_t)(colon - next_hop.ptr) }) &&
+	last_result =
+	    is_smtp((struct span){ next_hop.ptr, (size_t)(colon - next_hop.ptr) }) &&
 	    split_host((struct span){ colon + 1,
 			   (size_t)(next_hop.ptr + next_hop.len - colon - 1) },
 		&host) &&

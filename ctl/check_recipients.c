@@ -28,7 +28,8 @@ static bool is_plain(const struct subject *subject)
 	const struct recipient *recipient = &subject->found.recipient;
 
 	return recipient->kind == RECIPIENT_MAILBOX &&
-	    span_is_empty(recipient->home_server) && !subject_has_alternates(subject);
+	       span_is_empty(recipient->home_server) &&
+	       !subject_has_alternates(subject);
 }
 
 /* --- What it says of itself --- */
@@ -38,7 +39,8 @@ static bool key_of_first(struct values values, struct key *key)
 	struct address address;
 	struct span text;
 
-	if (!values_next(&values, &text) || address_parse_typed(text, &address) != CX_OK) {
+	if (!values_next(&values, &text) ||
+	    address_parse_typed(text, &address) != CX_OK) {
 		return false;
 	}
 	address_key(&address, key);
@@ -58,8 +60,8 @@ static void mail_not_primary(struct checker *checker, struct subject *subject)
 	}
 	(void)values_next(&primaries, &finding.address);
 	(void)values_next(&mails, &finding.detail);
-	CHECK_FOUND(checker, &finding, "{}: mail is {}, the primary address is {}", finding.dn,
-	    finding.detail, finding.address);
+	CHECK_FOUND(checker, &finding, "{}: mail is {}, the primary address is {}",
+	    finding.dn, finding.detail, finding.address);
 }
 
 static void target_on_mailbox(struct checker *checker, struct subject *subject)
@@ -70,7 +72,8 @@ static void target_on_mailbox(struct checker *checker, struct subject *subject)
 		return;
 	}
 	finding.detail = subject->found.recipient.target;
-	CHECK_FOUND(checker, &finding, "{}: its mail goes to {}", finding.dn, finding.detail);
+	CHECK_FOUND(checker, &finding, "{}: its mail goes to {}", finding.dn,
+	    finding.detail);
 }
 
 /* --- What it refers to --- */
@@ -202,13 +205,14 @@ static void tell_no_route(struct checker *checker, struct subject *subject)
 		    finding.address, finding.dn, finding.detail);
 	} else {
 		finding.detail = recipient->target;
-		CHECK_FOUND(checker, &finding, "{}: {}: no route to {}", finding.address,
-		    finding.dn, finding.detail);
+		CHECK_FOUND(checker, &finding, "{}: {}: no route to {}",
+		    finding.address, finding.dn, finding.detail);
 	}
 }
 
 /* A domain whose mail only we route: the MTA's own routing would bring it back here. */
-static bool is_routed_by_us_alone(struct checker *checker, const struct delivery *delivery)
+static bool is_routed_by_us_alone(struct checker *checker,
+    const struct delivery *delivery)
 {
 	struct address address;
 	struct domain domain;
@@ -260,13 +264,14 @@ static void no_route(struct checker *checker, struct subject *subject)
 	if (resolution == NULL || subject->found.recipient.kind == RECIPIENT_GROUP) {
 		return;
 	}
-	if (resolution->verdict == VERDICT_BROKEN && resolution->rule == RULE_NO_ROUTE) {
+	if (resolution->verdict == VERDICT_BROKEN &&
+	    resolution->rule == RULE_NO_ROUTE) {
 		is_found = !subject_has_alternates(subject) ||
-		    has_no_way_home(checker, subject);
+			   has_no_way_home(checker, subject);
 	}
 	for (i = 0; i < resolution->delivery_count && !is_found && is_custom; i++) {
 		is_found = is_own(subject, &resolution->deliveries[i]) &&
-		    is_routed_by_us_alone(checker, &resolution->deliveries[i]);
+			   is_routed_by_us_alone(checker, &resolution->deliveries[i]);
 	}
 	if (is_found) {
 		tell_no_route(checker, subject);
@@ -305,16 +310,18 @@ static void comes_back(struct checker *checker, struct subject *subject)
 		const struct delivery *delivery = &resolution->deliveries[i];
 
 		if (is_own(subject, delivery) && next_hop_is_here(delivery->next_hop)) {
-			tell_back(checker, subject, "its next hop is this host: ",
-			    delivery->next_hop);
+			tell_back(checker, subject,
+			    "its next hop is this host: ", delivery->next_hop);
 			return;
 		}
 	}
 	for (i = 0; i < resolution->step_count &&
-	     subject->found.recipient.kind != RECIPIENT_GROUP; i++) {
+		    subject->found.recipient.kind != RECIPIENT_GROUP;
+	     i++) {
 		if (resolution->steps[i].rule == RULE_LOOP &&
 		    span_equal(resolution->steps[i].subject, dn)) {
-			tell_back(checker, subject, "what it forwards to leads back to it",
+			tell_back(checker, subject,
+			    "what it forwards to leads back to it",
 			    (struct span){ NULL, 0 });
 			return;
 		}
@@ -335,4 +342,5 @@ static const struct check checks[] = {
 	    mail_not_primary },
 };
 
-const struct check_group check_recipients = { checks, sizeof(checks) / sizeof(checks[0]) };
+const struct check_group check_recipients = { checks,
+	sizeof(checks) / sizeof(checks[0]) };

@@ -108,17 +108,20 @@ static void write_aside(struct report *report, const struct check *check,
 	json_decref(row);
 }
 
-static void add_line(struct section *section, const struct finding *finding, size_t count)
+static void add_line(struct section *section, const struct finding *finding,
+    size_t count)
 {
 	if (finding->command != NULL &&
 	    !span_equal(buf_span(&section->command), span_of(finding->command))) {
 		buf_clear(&section->command);
 		buf_add_text(&section->command, finding->command);
-		buf_printf(&section->text, "  to settle it: %s\n", finding->command);
+		buf_add_text(&section->text, "  to settle it: ");
+		buf_add_escaped(&section->text, span_of(finding->command));
+		buf_add_char(&section->text, '\n');
 	}
 	if (section->lines < CHECK_LINES_MAX) {
 		section->lines++;
-		buf_printf(&section->text, "  ");
+		buf_add_text(&section->text, "  ");
 		buf_add_span(&section->text, finding->text);
 		buf_add_char(&section->text, '\n');
 	}
@@ -190,8 +193,8 @@ static bool print_json(struct report *report, size_t recipients, bool is_complet
 	return true;
 }
 
-static void print_text(const struct report *report, size_t directories, size_t recipients,
-    bool is_complete)
+static void print_text(const struct report *report, size_t directories,
+    size_t recipients, bool is_complete)
 {
 	size_t i;
 
@@ -203,7 +206,8 @@ static void print_text(const struct report *report, size_t directories, size_t r
 		}
 		printf("%s: %zu\n", section->check->title, section->total);
 		fwrite(section->text.data, 1, section->text.len, stdout);
-		if (section->lines == CHECK_LINES_MAX && section->total > section->lines) {
+		if (section->lines == CHECK_LINES_MAX &&
+		    section->total > section->lines) {
 			printf("  ... and %zu more (--json shows all)\n",
 			    section->total - section->lines);
 		}

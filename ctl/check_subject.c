@@ -14,10 +14,10 @@ void check_found(struct checker *checker, struct finding *finding, const char *t
 	size_t next = 0;
 
 	buf_clear(&checker->line);
-	for (; *template != '\0'; template++) {
+	for (; *template != '\0'; template ++) {
 		if (template[0] == '{' && template[1] == '}' && next < count) {
 			buf_add_escaped(&checker->line, values[next++]);
-			template++;
+			template ++;
 		} else {
 			buf_add_char(&checker->line, *template);
 		}
@@ -40,7 +40,8 @@ bool check_failed(struct checker *checker, enum status status)
 const char *check_directory(const struct checker *checker, uint8_t source)
 {
 	size_t count;
-	const struct source_info *sources = snapshot_sources(checker->view.snapshot, &count);
+	const struct source_info *sources =
+	    snapshot_sources(checker->view.snapshot, &count);
 	unsigned precedence = snapshot_precedence(checker->view.snapshot, source);
 
 	return precedence < count ? sources[precedence].name : NULL;
@@ -66,7 +67,9 @@ bool check_resolve(struct checker *checker, const struct address *address,
 {
 	struct question question = {
 		.address = address,
-		.client = { .is_authenticated = true, .may_relay = true, .is_anyone = true },
+		.client = { .is_authenticated = true,
+		    .may_relay = true,
+		    .is_anyone = true },
 		.want_deliveries = true,
 		.want_steps = true,
 	};
@@ -75,8 +78,8 @@ bool check_resolve(struct checker *checker, const struct address *address,
 	arena->used = 0;
 	while (resolve(&checker->view, &question, arena, out) == CX_EFULL) {
 		char *larger = arena->size < RESOLVE_MEMORY_MAX
-		    ? realloc(arena->memory, arena->size * 2)
-		    : NULL;
+				   ? realloc(arena->memory, arena->size * 2)
+				   : NULL;
 
 		if (larger == NULL) {
 			return !check_failed(checker, CX_ENOMEM);
@@ -121,5 +124,5 @@ const struct resolution *subject_resolution(struct checker *checker,
 bool subject_has_alternates(const struct subject *subject)
 {
 	return values_count(subject->found.recipient.alternates) > 0 ||
-	    !span_is_empty(subject->found.recipient.forwarding_address);
+	       !span_is_empty(subject->found.recipient.forwarding_address);
 }

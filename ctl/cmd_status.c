@@ -89,8 +89,8 @@ static json_t *age_json(const struct source_info *source)
 	return age == AGE_NEVER ? json_null() : json_integer((json_int_t)age);
 }
 
-static json_t *directory_json(struct snapshot *snapshot, const struct source_info *source,
-    const size_t *counts)
+static json_t *directory_json(struct snapshot *snapshot,
+    const struct source_info *source, const size_t *counts)
 {
 	json_t *row = json_object(), *entries = json_object();
 	int kind;
@@ -99,12 +99,13 @@ static json_t *directory_json(struct snapshot *snapshot, const struct source_inf
 	json_put(row, "loaded", json_boolean(source->is_loaded));
 	json_put(row, "age", age_json(source));
 	for (kind = 0; kind < COUNT_KINDS; kind++) {
-		json_put(entries, counted_names[kind], json_integer((json_int_t)counts[kind]));
+		json_put(entries, counted_names[kind],
+		    json_integer((json_int_t)counts[kind]));
 	}
 	json_put(row, "entries", entries);
 	json_put(row, "skipped",
-	    json_integer((json_int_t)note_count(snapshot, source->id, SYNC_NOTES_SKIPPED,
-		skipped_count)));
+	    json_integer((json_int_t)note_count(snapshot, source->id,
+		SYNC_NOTES_SKIPPED, skipped_count)));
 	json_put(row, "held",
 	    json_integer((json_int_t)note_count(snapshot, source->id, SYNC_NOTES_HELD,
 		held_count)));
@@ -206,7 +207,8 @@ static void join_directories(json_t *out, const struct conf *conf)
 		for (j = 0; j < sizeof(keys) / sizeof(keys[0]); j++) {
 			json_t *value = json_object_get(syncd, keys[j]);
 
-			json_put(row, keys[j], value != NULL ? json_incref(value) : json_null());
+			json_put(row, keys[j],
+			    value != NULL ? json_incref(value) : json_null());
 		}
 		json_put(row, "hints", status_hints(row, &conf->settings));
 	}
@@ -247,6 +249,7 @@ static int run(const struct conf *conf, int argc, char **argv)
 const struct command command_status = {
 	.name = "status",
 	.arguments = "[--json]",
-	.help = "age of the directories, entries by kind, and what coexist-syncd is doing",
+	.help =
+	    "age of the directories, entries by kind, and what coexist-syncd is doing",
 	.run = run,
 };

@@ -30,19 +30,22 @@ static void add_age_hint(json_t *hints, json_t *row, const struct settings *sett
 
 	if (!json_is_true(json_object_get(row, "loaded"))) {
 		json_add(hints,
-		    json_string("never loaded: unknown recipients are deferred, and what it "
-				"alone may know"));
+		    json_string(
+			"never loaded: unknown recipients are deferred, and what it "
+			"alone may know"));
 	} else if (!json_is_integer(age)) {
 		json_add(hints,
-		    json_string("the last contact is in the future, so mail is deferred: set "
-				"the clock"));
+		    json_string(
+			"the last contact is in the future, so mail is deferred: set "
+			"the clock"));
 	} else if (seconds > settings->max_staleness_s) {
 		json_add(hints,
 		    json_string("older than max_staleness: its mail is deferred"));
 	} else if (seconds > settings->unknown_defer_after_s) {
 		json_add(hints,
-		    json_string("older than unknown_defer_after: unknown recipients are "
-				"deferred, not refused"));
+		    json_string(
+			"older than unknown_defer_after: unknown recipients are "
+			"deferred, not refused"));
 	}
 }
 
@@ -59,8 +62,9 @@ json_t *status_hints(json_t *row, const struct settings *settings)
 	}
 	if (number(row, "skipped") > 0) {
 		json_add(hints,
-		    json_string("see the entries that are skipped, and why, with: coexistctl "
-				"check"));
+		    json_string(
+			"see the entries that are skipped, and why, with: coexistctl "
+			"check"));
 	}
 	if (*text(row, "lastError") != '\0') {
 		json_add(hints,
@@ -171,8 +175,9 @@ static void print_directory(json_t *row)
 		print_age(json_integer_value(age));
 		printf(" ago\n");
 	} else {
-		printf(json_is_true(json_object_get(row, "loaded")) ? " in the future\n"
-								    : " never loaded\n");
+		printf(json_is_true(json_object_get(row, "loaded"))
+			   ? " in the future\n"
+			   : " never loaded\n");
 	}
 	print_entries(json_object_get(row, "entries"));
 	printf("  skipped: %" JSON_INTEGER_FORMAT "\n", number(row, "skipped"));
@@ -203,7 +208,8 @@ static void print_syncd(json_t *syncd)
 		print_line("trouble", text(syncd, "trouble"));
 		return;
 	}
-	printf("  running: yes, process %" JSON_INTEGER_FORMAT "\n", number(syncd, "pid"));
+	printf("  running: yes, process %" JSON_INTEGER_FORMAT "\n",
+	    number(syncd, "pid"));
 	print_line("version", text(syncd, "version"));
 	print_time("started", number(syncd, "started"));
 }

@@ -118,8 +118,8 @@ static enum status walk_index(struct repair *repair, enum index_kind kind)
 	if (rc != MDB_SUCCESS) {
 		return writer_db_failed(writer, rc);
 	}
-	while (status == CX_OK && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) ==
-				      MDB_SUCCESS) {
+	while (status == CX_OK &&
+	       (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == MDB_SUCCESS) {
 		status = look_at(repair, kind, span_of_val(key), span_of_val(value));
 	}
 	mdb_cursor_close(cursor);
@@ -143,10 +143,10 @@ static enum status delete_stale(struct repair *repair)
 		rest.ptr += sizeof(stale);
 
 		MDB_val key = val_of((struct span){ rest.ptr, stale.key_len });
-		MDB_val value = val_of(
-		    (struct span){ rest.ptr + stale.key_len, stale.value_len });
-		int rc = mdb_del(writer->txn, writer_dbi(writer, stale.kind), &key,
-		    &value);
+		MDB_val value =
+		    val_of((struct span){ rest.ptr + stale.key_len, stale.value_len });
+		int rc =
+		    mdb_del(writer->txn, writer_dbi(writer, stale.kind), &key, &value);
 
 		if (rc != MDB_SUCCESS) {
 			return writer_db_failed(writer, rc);

@@ -101,6 +101,24 @@ def test_a_refresh_mends_what_did_not_change(folder, server, syncd):
     syncd.assert_like_new(folder)
 
 
+def test_a_file_with_an_empty_page_is_put_aside_at_the_next_start(folder, server, syncd):
+    """As a power failure on a disk that lies leaves it."""
+    syncd.daemon.stop()
+    path = os.path.realpath(f"{syncd.folder}/replica/current")
+    dn = f"uid=adam,{PEOPLE}".encode()
+    with open(path, "r+b") as file:
+        data = file.read()
+        for page in range(0, len(data), 4096):
+            if dn in data[page:page + 4096]:
+                file.seek(page)
+                file.write(bytes(4096))
+    assert verdict(syncd, "adam") == "unavailable"
+    syncd.start()
+    syncd.wait_log("a new replica; everything is loaded", 2)
+    wait_for(lambda: verdict(syncd, "adam") == "deliver", syncd.log)
+    syncd.assert_like_new(folder)
+
+
 def test_an_ldif_directory_mends_its_records(folder):
     path = f"{folder}/directory.ldif"
     with open(path, "w", encoding="utf-8") as out:

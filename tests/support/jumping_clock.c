@@ -24,8 +24,9 @@ __attribute__((constructor)) static void open_clock(void)
 {
 	const char *path = getenv("COEXIST_TEST_CLOCK");
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	void *memory = fd >= 0 ? mmap(NULL, sizeof(*offset), PROT_READ, MAP_SHARED, fd, 0)
-			       : MAP_FAILED;
+	void *memory = fd >= 0
+			   ? mmap(NULL, sizeof(*offset), PROT_READ, MAP_SHARED, fd, 0)
+			   : MAP_FAILED;
 
 	if (memory != MAP_FAILED) {
 		offset = memory;
