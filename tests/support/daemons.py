@@ -13,7 +13,7 @@ BUILD = os.environ.get("COEXIST_BUILD", os.path.join(TOP, "build"))
 FOLDERS = {"coexist-syncd": "syncd", "coexist-milter": "milter", "coexist-policyd": "policyd",
            "coexistctl": "ctl", "coexist-syncd-fast": "tests/support",
            "coexist-cookie": "tests/support", "coexist-syncd-crash": "tests/support",
-           "check-reader": "tests/support", "coexist-syncd-jump": "tests/support",
+           "sync_changes": "tests/support", "check-reader": "tests/support", "coexist-syncd-jump": "tests/support",
            "coexist-policyd-jump": "tests/support", "coexist-milter-jump": "tests/support"}
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
