@@ -69,6 +69,16 @@ static void *watch(void *unused)
 	return NULL;
 }
 
+static void tell(void *unused, const char *why)
+{
+	(void)unused;
+	if (why != NULL) {
+		log_warnx("replica: %s", why);
+	} else {
+		log_info("replica: can be read again");
+	}
+}
+
 /* Before libmilter has the socket: it goes while it is ours. */
 static int give_up(const struct conf *conf, int exit_code, const char *why)
 {
@@ -84,6 +94,7 @@ static int serve(const struct conf *conf, int fd)
 		.conf_hold = current_hold,
 		.judge = judge_by_store,
 		.now = now };
+	struct store_watch *store_watch;
 	struct store *store;
 	struct errbuf err;
 	pthread_t watcher;
@@ -96,9 +107,14 @@ static int serve(const struct conf *conf, int fd)
 	if (store_open(conf->replica, &store, &err) != CX_OK) {
 		return give_up(conf, EX_CONFIG, err.text);
 	}
+	if (store_watch_new(store, tell, NULL, &store_watch) != CX_OK) {
+		store_close(store);
+		return give_up(conf, EX_OSERR, "no thread to follow the replica");
+	}
 	env.judge_context = store;
 	raise_descriptor_limit();
 	if (libmilter_open(fd, is_tcp, &env, &err) != CX_OK) {
+		store_watch_free(store_watch);
 		store_close(store);
 		return give_up(conf, EX_SOFTWARE, err.text);
 	}
@@ -117,6 +133,7 @@ static int serve(const struct conf *conf, int fd)
 			exit(exit_code);
 		}
 	}
+	store_watch_free(store_watch);
 	store_close(store);
 	return exit_code;
 }

@@ -19,6 +19,7 @@ struct listening {
 struct replica {
 	atomic_uint refs;
 	struct store *store;
+	struct store_watch *watch;
 	char path[];
 };
 
@@ -51,8 +52,19 @@ static void listening_unref(struct listening *l)
 static void replica_unref(struct replica *r)
 {
 	if (r != NULL && atomic_fetch_sub(&r->refs, 1) == 1) {
+		store_watch_free(r->watch);
 		store_close(r->store);
 		free(r);
+	}
+}
+
+static void tell(void *unused, const char *why)
+{
+	(void)unused;
+	if (why != NULL) {
+		log_warnx("replica: %s", why);
+	} else {
+		log_info("replica: can be read again");
 	}
 }
 
@@ -184,6 +196,13 @@ enum status plan_open_replica(struct plan *plan, struct plan *previous,
 	}
 	status = store_open(path, &r->store, err);
 	if (status != CX_OK) {
+		free(r);
+		return status;
+	}
+	status = store_watch_new(r->store, tell, NULL, &r->watch);
+	if (status != CX_OK) {
+		errbuf_set(err, "%s", status_text(status));
+		store_close(r->store);
 		free(r);
 		return status;
 	}

@@ -29,7 +29,7 @@ struct store {
 	pthread_mutex_t lock;
 	struct store_env *env; /* NULL: none yet */
 	int64_t checked_at_ms; /* when the link was looked at last; -1: look now */
-	enum status failure;   /* of the last attempt to open, while `env` is NULL */
+	enum status failure;   /* of the last look; `env` may be what was in force before */
 	struct errbuf reason;
 };
 
@@ -164,7 +164,7 @@ static enum status open_current(struct store *store, struct store_env **out,
 	enum status status = CX_NOTFOUND;
 	char name[STORE_NAME_MAX];
 
-	errbuf_set(err, "%s: no replica yet", store->directory);
+	errbuf_set(err, "%s: not a link to a replica file", store->current);
 	for (int attempt = 0; attempt < OPEN_ATTEMPTS && status == CX_NOTFOUND;
 	     attempt++) {
 		status = store_read_current(store->directory, name);
@@ -196,6 +196,18 @@ static void store_replace_env(struct store *store, struct store_env *env)
 	store->env = env;
 }
 
+static void explain_missing(struct store *store, int error, bool is_link_there)
+{
+	if (error == ENOENT && is_link_there) {
+		errbuf_set(&store->reason, "%s: the replica file that it names is missing",
+		    store->current);
+	} else if (error == ENOENT && !store->env) {
+		errbuf_set(&store->reason, "%s: no replica yet", store->directory);
+	} else {
+		errbuf_set(&store->reason, "%s: %s", store->current, strerror(error));
+	}
+}
+
 /*
  * Opens the file in force if it is another than the one in use. Under the store's lock; once a
  * second, and as long as there is none as soon as the link appears.
@@ -212,19 +224,14 @@ static void store_follow(struct store *store)
 		return;
 	}
 	store->checked_at_ms = now;
-	bool is_there = stat(store->current, &info) == 0;
-
-	if (store->env && (!is_there || is_same_file(store->env, &info))) {
+	if (stat(store->current, &info) < 0) {
+		/* What there was stays in use. */
+		store->failure = CX_NOTFOUND;
+		explain_missing(store, errno, lstat(store->current, &info) == 0);
 		return;
 	}
-	if (!is_there) {
-		store->failure = CX_NOTFOUND;
-		if (errno == ENOENT) {
-			errbuf_set(&store->reason, "%s: no replica yet", store->directory);
-		} else {
-			errbuf_set(&store->reason, "%s: %s", store->current,
-			    strerror(errno));
-		}
+	if (store->env && is_same_file(store->env, &info)) {
+		store->failure = CX_OK;
 		return;
 	}
 	store->failure = open_current(store, &env, &store->reason);
@@ -234,6 +241,17 @@ static void store_follow(struct store *store)
 		/* Not one that we may read; what it replaced is no longer the truth. */
 		store_replace_env(store, NULL);
 	}
+}
+
+enum status store_look(struct store *store, struct errbuf *err)
+{
+	pthread_mutex_lock(&store->lock);
+	store_follow(store);
+	enum status status = store->failure;
+
+	*err = store->reason;
+	pthread_mutex_unlock(&store->lock);
+	return status;
 }
 
 /* For readers there are no other failures (store.h). */

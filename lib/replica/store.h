@@ -88,6 +88,19 @@ struct net_entry {
 enum status store_open(const char *directory, struct store **out, struct errbuf *);
 void store_close(struct store *);
 
+/*
+ * A thread that follows `current` also while nobody begins a snapshot, so that the space of a
+ * file that was replaced is given back: for programs that may be idle. It blocks
+ * all signals. `tell` (may be NULL) is called in it, with a line for a person: why the file in
+ * force cannot be read, each time the reason is another, and NULL when it can be again.
+ * Ends before store_close(). CX_ENOMEM; CX_ETEMP: no thread.
+ */
+struct store_watch;
+typedef void store_tell(void *context, const char *why);
+enum status store_watch_new(struct store *, store_tell *tell, void *context,
+    struct store_watch **out);
+void store_watch_free(struct store_watch *); /* NULL is fine */
+
 /* `err` may be NULL; filled with a reason for a person on failure. */
 enum status snapshot_begin(struct store *, struct snapshot **out, struct errbuf *err);
 void snapshot_end(struct snapshot *);

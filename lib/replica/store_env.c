@@ -1,7 +1,11 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,10 +85,11 @@ static void env_free(struct store_env *env)
 	env_close(env);
 	pthread_cond_destroy(&env->changed);
 	pthread_mutex_destroy(&env->lock);
+	free(env->path);
 	free(env);
 }
 
-static struct store_env *env_new(void)
+static struct store_env *env_new(const char *path)
 {
 	struct store_env *env = calloc(1, sizeof(*env));
 	pthread_condattr_t attributes;
@@ -99,6 +104,11 @@ static struct store_env *env_new(void)
 	pthread_condattr_destroy(&attributes);
 	env->refs = 1;
 	env->pid = getpid();
+	env->path = strdup(path);
+	if (!env->path) {
+		env_free(env);
+		return NULL;
+	}
 	return env;
 }
 
@@ -212,6 +222,51 @@ static enum status check_locks(struct store_env *env, struct errbuf *err)
 	return CX_ECONF;
 }
 
+/* Of the two files, the one that is to blame; LMDB does not say. */
+static void explain_open(const char *path, enum env_mode mode, int rc, struct errbuf *err)
+{
+	char lock[PATH_MAX];
+
+	if (!err || (rc != EACCES && rc != EPERM && rc != EROFS)) {
+		return;
+	}
+	snprintf(lock, sizeof(lock), "%s-lock", path);
+	if (faccessat(AT_FDCWD, path, mode == ENV_READ ? R_OK : R_OK | W_OK,
+		AT_EACCESS) < 0) {
+		errbuf_set(err, "%s: %s (of the user of coexist-syncd, mode 0640)", path,
+		    strerror(errno));
+	} else if (faccessat(AT_FDCWD, lock, R_OK | W_OK, AT_EACCESS) < 0) {
+		errbuf_set(err,
+		    "%s: %s (readers write it too: of the user of coexist-syncd, mode 0660)",
+		    lock, strerror(errno));
+	}
+}
+
+/*
+ * A file that was cut short (a copy that broke off): who reads what is missing gets SIGBUS. The last
+ * pages of a sound one may be missing too, when its last transaction took them and gave
+ * them up again, but no more than a few.
+ */
+static enum status check_length(struct store_env *env, const struct stat *info,
+    const char *path, struct errbuf *err)
+{
+	MDB_envinfo meta;
+	MDB_stat page;
+
+	mdb_env_info(env->mdb, &meta);
+	mdb_env_stat(env->mdb, &page);
+	uint64_t wanted = (uint64_t)meta.me_last_pgno + 1;
+	uint64_t there = (uint64_t)info->st_size / page.ms_psize;
+
+	if (there + wanted / 8 + 16 >= wanted) {
+		return CX_OK;
+	}
+	if (err) {
+		errbuf_set(err, "%s: damaged: it was cut short", path);
+	}
+	return CX_EFORMAT;
+}
+
 static enum status env_open(struct store_env *env, const char *path, enum env_mode mode,
     size_t map_size, struct errbuf *err)
 {
@@ -231,7 +286,10 @@ static enum status env_open(struct store_env *env, const char *path, enum env_mo
 	}
 	rc = mdb_env_open(env->mdb, path, flags, 0660);
 	if (rc != MDB_SUCCESS) {
-		return lmdb_status(rc, err, path);
+		enum status status = lmdb_status(rc, err, path);
+
+		explain_open(path, mode, rc, err);
+		return status;
 	}
 	if (mdb_env_get_fd(env->mdb, &fd) != MDB_SUCCESS || fstat(fd, &info) < 0) {
 		return CX_EIO;
@@ -239,7 +297,11 @@ static enum status env_open(struct store_env *env, const char *path, enum env_mo
 	env->device = info.st_dev;
 	env->inode = info.st_ino;
 	env->is_writable = mode != ENV_READ;
-	enum status status = open_databases(env, mode, err);
+	enum status status = check_length(env, &info, path, err);
+
+	if (status == CX_OK) {
+		status = open_databases(env, mode, err);
+	}
 
 	if (status == CX_OK && mode == ENV_READ) {
 		status = check_locks(env, err);
@@ -300,7 +362,7 @@ static enum status env_acquire_locked(const char *path, enum env_mode mode,
 			return status;
 		}
 	}
-	env = env_new();
+	env = env_new(path);
 	if (!env) {
 		return CX_ENOMEM;
 	}
@@ -343,6 +405,31 @@ static void env_reap(const struct store_env *wanted)
 			return;
 		}
 	}
+}
+
+enum status env_reopen(struct store_env *env, struct errbuf *err)
+{
+	size_t map_size = STORE_MAP_SIZE;
+	MDB_envinfo info;
+
+	if (!env_hold(env)) {
+		errbuf_set(err, "this process is reading the replica all the time");
+		return CX_ETEMP;
+	}
+	pthread_mutex_lock(&list_lock);
+	if (env->mdb) {
+		mdb_env_info(env->mdb, &info);
+		map_size = info.me_mapsize;
+		env_close(env);
+	}
+	enum status status = env_open(env, env->path, ENV_WRITE, map_size, err);
+
+	if (status != CX_OK) {
+		env_close(env);
+	}
+	pthread_mutex_unlock(&list_lock);
+	env_resume(env);
+	return status;
 }
 
 void env_release(struct store_env *env)

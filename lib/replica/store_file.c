@@ -23,11 +23,27 @@
 #define WRITER_LOCK   "writer.lock"
 #define CURRENT_DRAFT "current.new"
 
-static enum status system_error(struct errbuf *err, const char *what)
+#define DATA_MODE 0640
+#define LOCK_MODE 0660
+
+/*
+ * LMDB's table of readers, whole: a slot is a cache line of 64 bytes, and two lines come before.
+ * It is mapped, so that space that is only found missing when a slot is used is SIGBUS.
+ */
+#define LOCK_SIZE (128 + 64 * STORE_MAX_READERS)
+
+/* `name` is of a file in the writer's directory; NULL: the directory itself. */
+static enum status system_error(const struct store_writer *writer, struct errbuf *err,
+    const char *name)
 {
 	enum status status = errno == ENOMEM ? CX_ENOMEM : CX_EIO;
 
-	errbuf_set(err, "%s: %s", what, strerror(errno));
+	/* That is where somebody pointed us. */
+	if (!name && (errno == ENOTDIR || errno == ENOENT)) {
+		status = CX_ECONF;
+	}
+	errbuf_set(err, "%s%s%s: %s", writer->directory, name ? "/" : "",
+	    name ? name : "", strerror(errno));
 	return status;
 }
 
@@ -70,7 +86,7 @@ static enum status scan_files(struct store_writer *writer, const char *kept,
 	struct dirent *entry;
 
 	if (!dir) {
-		return system_error(err, writer->directory);
+		return system_error(writer, err, NULL);
 	}
 	*highest = kept_number;
 	while ((entry = readdir(dir))) {
@@ -127,14 +143,20 @@ static enum status make_pair(struct store_writer *writer, const char *name,
 	int lock_fd;
 
 	snprintf(lock, sizeof(lock), "%s" LOCK_SUFFIX, name);
-	*data_fd = make_file(writer, name, 0640);
+	*data_fd = make_file(writer, name, DATA_MODE);
 	if (*data_fd < 0) {
-		return system_error(err, name);
+		return system_error(writer, err, name);
 	}
-	lock_fd = make_file(writer, lock, 0660);
-	if (lock_fd < 0) {
-		enum status status = system_error(err, lock);
+	lock_fd = make_file(writer, lock, LOCK_MODE);
+	if (lock_fd >= 0) {
+		errno = posix_fallocate(lock_fd, 0, LOCK_SIZE);
+	}
+	if (lock_fd < 0 || errno != 0) {
+		enum status status = system_error(writer, err, lock);
 
+		if (lock_fd >= 0) {
+			close(lock_fd);
+		}
 		close(*data_fd);
 		remove_file(writer, name);
 		return status;
@@ -156,7 +178,7 @@ static enum status set_current(struct store_writer *writer, const char *name,
 	unlinkat(fd, CURRENT_DRAFT, 0);
 	if (fsync(fd) < 0 || symlinkat(name, fd, CURRENT_DRAFT) < 0 ||
 	    renameat(fd, CURRENT_DRAFT, fd, STORE_CURRENT) < 0) {
-		return system_error(err, STORE_CURRENT);
+		return system_error(writer, err, STORE_CURRENT);
 	}
 	fsync(fd);
 	return CX_OK;
@@ -197,16 +219,16 @@ static enum status lock_writer(struct store_writer *writer, struct errbuf *err)
 	writer->directory_fd =
 	    open(writer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (writer->directory_fd < 0) {
-		return system_error(err, writer->directory);
+		return system_error(writer, err, NULL);
 	}
 	writer->lock_fd = openat(writer->directory_fd, WRITER_LOCK,
 	    O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (writer->lock_fd < 0) {
-		return system_error(err, WRITER_LOCK);
+		return system_error(writer, err, WRITER_LOCK);
 	}
 	if (flock(writer->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK) {
-			return system_error(err, WRITER_LOCK);
+			return system_error(writer, err, WRITER_LOCK);
 		}
 		errbuf_set(err, "%s: another process writes this replica",
 		    writer->directory);
@@ -239,6 +261,30 @@ static enum status is_sound(struct store_writer *writer, struct errbuf *err)
 	return status;
 }
 
+/*
+ * Permissions that somebody changed, or that LMDB gave a lock file that had been removed: put
+ * right where we may; by name, because closing a lock file would lose our locks.
+ */
+static void restore_modes(struct store_writer *writer)
+{
+	char lock[STORE_NAME_MAX + sizeof(LOCK_SUFFIX)];
+	const struct {
+		const char *name;
+		mode_t mode;
+	} rows[] = { { writer->live_name, DATA_MODE }, { lock, LOCK_MODE } };
+
+	snprintf(lock, sizeof(lock), "%s" LOCK_SUFFIX, writer->live_name);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct stat info;
+
+		if (fstatat(writer->directory_fd, rows[i].name, &info,
+			AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(info.st_mode) && (info.st_mode & 07777) != rows[i].mode) {
+			fchmodat(writer->directory_fd, rows[i].name, rows[i].mode, 0);
+		}
+	}
+}
+
 /* The replica in force, or a new one where there is none that can be used. */
 static enum status open_live(struct store_writer *writer, bool *is_new,
     struct errbuf *err)
@@ -265,6 +311,7 @@ static enum status open_live(struct store_writer *writer, bool *is_new,
 		status = make_new(writer, err);
 	}
 	if (status == CX_OK) {
+		restore_modes(writer);
 		unlinkat(writer->directory_fd, CURRENT_DRAFT, 0);
 		status = scan_files(writer, writer->live_name, true, &highest, err);
 	}
@@ -288,7 +335,7 @@ enum status store_writer_open_sized(const char *directory, size_t map_size,
 	enum status status = writer->directory ? CX_OK : CX_ENOMEM;
 
 	if (status == CX_OK && mkdir(directory, 0750) < 0 && errno != EEXIST) {
-		status = system_error(err, directory);
+		status = system_error(writer, err, NULL);
 	}
 	if (status == CX_OK) {
 		status = lock_writer(writer, err);
@@ -321,6 +368,7 @@ void store_writer_close(struct store_writer *writer)
 	index_release(&writer->before);
 	index_release(&writer->after);
 	free(writer->suspects);
+	free(writer->held);
 	if (writer->lock_fd >= 0) {
 		close(writer->lock_fd);
 	}
@@ -339,8 +387,11 @@ enum status writer_make_build(struct store_writer *writer, size_t map_size,
 
 	store_abort(writer);
 	store_writer_discard(writer);
-	enum status status = new_name(writer, writer->build_name, err);
+	enum status status = writer_recover(writer, err);
 
+	if (status == CX_OK) {
+		status = new_name(writer, writer->build_name, err);
+	}
 	if (status == CX_OK) {
 		status = make_pair(writer, writer->build_name, &fd, err);
 	}
@@ -402,5 +453,7 @@ void store_check_readers(struct store_writer *writer)
 {
 	int dead;
 
-	mdb_reader_check(writer->live->mdb, &dead);
+	if (!writer->must_reopen) {
+		mdb_reader_check(writer->live->mdb, &dead);
+	}
 }

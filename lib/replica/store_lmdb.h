@@ -19,9 +19,11 @@
  *   store_head.c   what is kept about the replica as a whole: sources, generation
  *   store.c        readers: following `current`, beginning and ending snapshots
  *   store_lookup.c readers: look-ups in a snapshot
+ *   store_watch.c  readers: following while idle
  *   store_file.c   the writer's files: making, publishing, removing
  *   store_write.c  the writer's transactions, records and their index entries
  *   store_meta.c   the writer's values beside the data, and the table of sources
+ *   store_readers.c who holds snapshots for too long
  *   store_repair.c what a damaged record leaves behind when it goes
  *   store_load.c   loading a directory: its records, collected and sorted in runs
  *                  (load_run.c, load_sort.c)
@@ -68,8 +70,9 @@ struct store_env {
 	ino_t inode;
 	pid_t pid;
 	bool is_writable;
+	char *path;
 
-	MDB_env *mdb;
+	MDB_env *mdb; /* NULL: it could not be opened again; see env_reopen() */
 	MDB_dbi dbi[DB_COUNT];
 
 	pthread_mutex_t lock; /* for what follows */
@@ -95,6 +98,12 @@ enum env_mode {
 enum status env_acquire(const char *path, enum env_mode, size_t map_size,
     struct store_env **out, struct errbuf *);
 void env_release(struct store_env *);
+
+/*
+ * Closes and opens a file that LMDB will have no more to do with, because the disk refused a
+ * write that it could not take back. Its users stay. On failure it is to be tried again.
+ */
+enum status env_reopen(struct store_env *, struct errbuf *);
 
 /* Frees it if nobody has it any more; it may be gone already. */
 void env_forget(const struct store_env *);
@@ -156,6 +165,9 @@ struct snapshot {
 	uint8_t precedence[256]; /* of each source id */
 };
 
+/* Looks at the link if it is time to. What the last look at it came to, and why. */
+enum status store_look(struct store *, struct errbuf *);
+
 /* What is left of a failure for readers: CX_NOTFOUND, CX_ETEMP or CX_EFORMAT. */
 enum status reader_status(enum status);
 
@@ -182,10 +194,13 @@ struct store_writer {
 	bool is_changed;     /* records or sources */
 	bool are_counts_changed;
 	bool was_full; /* the last transaction ran out of map */
+	bool must_reopen; /* the file in force: LMDB is in no state to go on with it */
 	bool is_build_changed; /* a load was put into the build; the next commit tells */
 	struct store_head head;
 	uint64_t counts[256][RECORD_CONTAINER + 1]; /* by source and kind */
 	struct index_set before, after;
+	struct held_snapshot *held; /* seen by store_old_readers() */
+	size_t held_count, held_room;
 	struct record_id *suspects; /* replaced or removed, of which the old bytes were damaged */
 	size_t suspect_count, suspect_room;
 };
@@ -193,6 +208,9 @@ struct store_writer {
 /* As store_writer_open(), with the size of a new map. */
 enum status store_writer_open_sized(const char *directory, size_t map_size,
     struct store_writer **out, bool *is_new, struct errbuf *);
+
+/* Makes the file in force usable again where it has to be opened anew. */
+enum status writer_recover(struct store_writer *, struct errbuf *);
 
 /*
  * A new, empty file for a build; what there was of one is gone. CX_ENOMEM, CX_EIO.

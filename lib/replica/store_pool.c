@@ -119,9 +119,9 @@ static enum status env_enter(struct store_env *env, struct snapshot **out,
 			    &deadline);
 		}
 	}
-	enum status status = env->is_closed ? CX_NOTFOUND
-			     : env->is_held ? CX_ETEMP
-					    : CX_OK;
+	enum status status = env->is_closed	       ? CX_NOTFOUND
+			     : env->is_held || !env->mdb ? CX_ETEMP
+							 : CX_OK;
 
 	if (status == CX_OK) {
 		env->active++;

@@ -125,13 +125,27 @@ enum status writer_put_head(struct store_writer *writer)
 	    (struct span){ (const char *)bytes, len });
 }
 
+enum status writer_recover(struct store_writer *writer, struct errbuf *err)
+{
+	enum status status = CX_OK;
+
+	if (writer->must_reopen) {
+		status = env_reopen(writer->live, err);
+		writer->must_reopen = status != CX_OK;
+	}
+	return status;
+}
+
 enum status store_begin(struct store_writer *writer, struct errbuf *err)
 {
 	struct store_env *env = writer_env(writer);
 
 	assert(!writer->txn);
-	enum status status = env_make_room(env, writer->was_full, err);
+	enum status status = writer_recover(writer, err);
 
+	if (status == CX_OK) {
+		status = env_make_room(env, writer->was_full, err);
+	}
 	if (status != CX_OK) {
 		return status;
 	}
@@ -142,6 +156,14 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 	writer->are_counts_changed = false;
 	int rc = mdb_txn_begin(env->mdb, NULL, 0, &writer->txn);
 
+	if (rc == MDB_PANIC && !writer->build) {
+		writer->must_reopen = true;
+		status = writer_recover(writer, err);
+		if (status != CX_OK) {
+			return status;
+		}
+		rc = mdb_txn_begin(env->mdb, NULL, 0, &writer->txn);
+	}
 	if (rc != MDB_SUCCESS) {
 		writer->txn = NULL;
 		return lmdb_status(rc, err, "replica");

@@ -24,7 +24,8 @@ struct store_writer;
 /*
  * Opens, or makes, the replica in `directory`. One of an unknown format is put
  * aside for a new, empty one (*is_new is set: load everything). Files are made for
- * group readers: data 0640, lock 0660. CX_ETEMP: another writer has it; CX_EIO.
+ * group readers: data 0640, lock 0660, also where they were others. CX_ETEMP: another writer has
+ * it; CX_ECONF: `directory` is not one and cannot become one; CX_EIO.
  */
 enum status store_writer_open(const char *directory, struct store_writer **out,
     bool *is_new, struct errbuf *);
@@ -100,5 +101,20 @@ enum status store_set_contact(struct store_writer *, uint8_t source, int64_t whe
 
 /* Frees the slots of readers that died. Every 30 s and before large transactions. */
 void store_check_readers(struct store_writer *);
+
+/*
+ * Readers that have held a snapshot for longer than `age_ms`, while changes were written: nothing
+ * that was given up since can be used again, and the file grows. Called every few seconds
+ * (a snapshot is as old as when this first saw it); `now_ms` never falls. Each is told of when
+ * it is over that age, whenever the time has doubled, and (held_ms -1) when it is no more.
+ */
+struct store_old_reader {
+	long pid;
+	int64_t held_ms;
+	uint64_t file_bytes; /* of the replica, in use or not */
+};
+typedef void store_old_reader_tell(void *context, const struct store_old_reader *);
+void store_old_readers(struct store_writer *, int64_t now_ms, int64_t age_ms,
+    store_old_reader_tell *, void *context);
 
 #endif

@@ -3,9 +3,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "replica/recipient.h"
+#include "replica/store_lmdb.h"
 #include "store_fixture.h"
 
 /* Readers in threads while the main thread writes. */
@@ -301,6 +305,93 @@ START_TEST(more_snapshots_than_slots_are_unavailable_and_come_back)
 }
 END_TEST
 
+/* What a watch told last. */
+static struct {
+	pthread_mutex_t lock;
+	unsigned calls;
+	bool is_wrong;
+	char text[256];
+} heard = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void hear(void *context, const char *why)
+{
+	(void)context;
+	pthread_mutex_lock(&heard.lock);
+	heard.calls++;
+	heard.is_wrong = why != NULL;
+	snprintf(heard.text, sizeof(heard.text), "%s", why ? why : "");
+	pthread_mutex_unlock(&heard.lock);
+}
+
+static void await_heard(unsigned calls, bool is_wrong, const char *text)
+{
+	const struct timespec pause = { 0, 10000000 };
+
+	for (int i = 0; i < 1000; i++) {
+		pthread_mutex_lock(&heard.lock);
+		bool is_there = heard.calls >= calls;
+
+		pthread_mutex_unlock(&heard.lock);
+		if (is_there) {
+			break;
+		}
+		nanosleep(&pause, NULL);
+	}
+	ck_assert_uint_eq(heard.calls, calls);
+	ck_assert_int_eq(heard.is_wrong, is_wrong);
+	ck_assert_ptr_nonnull(strstr(heard.text, text));
+}
+
+/* Whether this process has a replica file mapped that is removed. */
+static bool has_removed_file(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	bool has = false;
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		has |= strstr(line, ".mdb") && strstr(line, "(deleted)");
+	}
+	fclose(maps);
+	return has;
+}
+
+static void link_current(const char *target)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/current", fx.folder);
+	unlink(path);
+	ck_assert_int_eq(symlink(target, path), 0);
+}
+
+START_TEST(an_idle_store_follows_and_tells_what_is_wrong)
+{
+	const struct timespec pause = { 0, 10000000 };
+	struct store_watch *watch;
+
+	snapshot_end(fixture_snapshot());
+	unit_assert_status(store_watch_new(fx.store, hear, NULL, &watch), CX_OK, "watch");
+	unit_assert_status(store_writer_build(fx.writer, &fx.err), CX_OK, fx.err.text);
+	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK, fx.err.text);
+	for (int i = 0; i < 1000 && has_removed_file(); i++) {
+		nanosleep(&pause, NULL);
+	}
+	ck_assert(!has_removed_file());
+	ck_assert_uint_eq(heard.calls, 0);
+	/* Each reason once. */
+	link_current("data-77.mdb");
+	await_heard(1, true, "current: the replica file that it names is missing");
+	link_current("/dev/null");
+	await_heard(2, true, "current: not a link to a replica file");
+	link_current(fx.writer->live_name);
+	await_heard(3, false, "");
+	store_watch_free(watch);
+	store_watch_free(NULL);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("store_threads");
@@ -316,6 +407,7 @@ Suite *unit_suite(void)
 	    a_writer_gives_up_on_a_reader_in_its_process_that_never_ends);
 	tcase_add_test(tcase, many_snapshots_at_once_are_all_served);
 	tcase_add_test(tcase, more_snapshots_than_slots_are_unavailable_and_come_back);
+	tcase_add_test(tcase, an_idle_store_follows_and_tells_what_is_wrong);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
