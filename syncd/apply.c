@@ -69,9 +69,11 @@ struct store_writer *apply_store(struct apply *apply)
 	return apply->store;
 }
 
-void apply_housekeeping(struct apply *apply)
+void apply_housekeeping(struct apply *apply, int64_t now_ms, int64_t age_ms,
+    store_old_reader_tell *tell, void *context)
 {
 	store_check_readers(apply->store);
+	store_old_readers(apply->store, now_ms, age_ms, tell, context);
 }
 
 enum status apply_step(struct apply *apply, struct apply_steps *steps,

@@ -94,7 +94,8 @@ enum status apply_report(struct apply *, uint8_t source, struct apply_report *ou
 
 /* For looking; source_store() says how. */
 struct store_writer *apply_store(struct apply *);
-/* Every 30 s: frees what readers that died still hold. */
-void apply_housekeeping(struct apply *);
+/* Every few seconds: frees what readers that died still hold, and tells of old ones. */
+void apply_housekeeping(struct apply *, int64_t now_ms, int64_t age_ms,
+    store_old_reader_tell *, void *context);
 
 #endif

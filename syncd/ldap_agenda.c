@@ -40,9 +40,9 @@ static bool wants_refresh(struct ldap_source *ls, const struct follow *follow,
 	    ls->grace_until_ms > 0) {
 		return true;
 	}
-	return !is_full && (ls->next != NULL || follow->is_container_changed ||
-			       follow->has_unknown ||
-			       follow->referrers.count > LSRC_REREAD_MAX);
+	return !is_full &&
+	       (ls->next != NULL || follow->is_container_changed ||
+		   follow->has_unknown || follow->referrers.count > LSRC_REREAD_MAX);
 }
 
 enum status lsrc_agenda_note(struct ldap_source *ls, struct batch *batch,
@@ -65,7 +65,8 @@ enum status lsrc_agenda_note(struct ldap_source *ls, struct batch *batch,
 	} else if (is_refresh || ls->reread.count > 0) {
 		buf_add_char(out, is_refresh ? AGENDA_REFRESH : 0);
 		if (ls->reread.count > 0) {
-			buf_add(out, ls->reread.list, ls->reread.count * SYNC_UUID_SIZE);
+			buf_add(out, ls->reread.list,
+			    ls->reread.count * SYNC_UUID_SIZE);
 		}
 	}
 	return out->failed ? CX_ENOMEM : CX_OK;

@@ -11,8 +11,7 @@
 
 #include "daemon/log.h"
 #include "syncd/control.h"
-
-#define HOUSEKEEPING_S 30
+#include "syncd/sync_times.h"
 
 enum {
 	SIGNALS = 4
@@ -86,13 +85,36 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 	}
 }
 
+static void tell_of_reader(void *context, const struct store_old_reader *reader)
+{
+	(void)context;
+	if (reader->held_ms < 0) {
+		log_info("pid=%ld no longer holds an old state of the replica",
+		    reader->pid);
+		return;
+	}
+	log_warnx("pid=%ld has held one state of the replica for %lld s; it grows meanwhile "
+		  "(now %llu KiB) and shrinks with the next full load: look at that process",
+	    reader->pid, (long long)(reader->held_ms / 1000),
+	    (unsigned long long)(reader->file_bytes / 1024));
+}
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void on_housekeeping(evutil_socket_t fd, short what, void *context)
 {
 	struct loop *loop = context;
 
 	(void)fd;
 	(void)what;
-	apply_housekeeping(loop->apply);
+	apply_housekeeping(loop->apply, monotonic_ms(), sync_times.old_reader,
+	    tell_of_reader, NULL);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *context)
@@ -138,7 +160,7 @@ static bool add_timers(struct loop *loop)
 {
 	unsigned watchdog_ms = process_watchdog_ms();
 
-	loop->housekeeping = add_timer(loop, on_housekeeping, HOUSEKEEPING_S * 1000);
+	loop->housekeeping = add_timer(loop, on_housekeeping, (unsigned)sync_times.housekeeping);
 	if (watchdog_ms) {
 		loop->watchdog = add_timer(loop, on_watchdog, watchdog_ms);
 	}

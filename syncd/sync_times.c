@@ -27,4 +27,6 @@ const struct sync_times sync_times = {
 	.poll_pass_max = 30 * MINUTE,
 	.reread = { 100, 500, 2 * SECOND, 5 * SECOND },
 	.look = 500,
+	.housekeeping = 5 * SECOND,
+	.old_reader = 10 * SECOND,
 };

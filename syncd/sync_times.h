@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 /*
- * Every interval of the LDAP backend that is not a matter of configuration, in milliseconds.
+ * Every interval of syncd that is not a matter of configuration, in milliseconds.
  * A constant in an object file of its own: a test links a faster one.
  */
 #define SYNC_REREADS 4
@@ -30,6 +30,8 @@ struct sync_times {
 	int64_t poll_overlap; /* asked for again by each poll: replication may be so late */
 	int64_t poll_identities; /* polling: all names and stamps are compared so often */
 	int64_t poll_pass_max;   /* a pass that takes longer is given up */
+	int64_t housekeeping;  /* readers are looked at so often */
+	int64_t old_reader;    /* one that holds a snapshot for longer is told of */
 	int64_t reread[SYNC_REREADS]; /* referrers, after a rename or a removal */
 	int64_t look; /* an LDIF file is looked at so often, and must stay the same between two */
 };

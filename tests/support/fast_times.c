@@ -28,4 +28,6 @@ const struct sync_times sync_times = {
 	.poll_pass_max = 60000,
 	.reread = { 50, 200, 500, 500 },
 	.look = 50,
+	.housekeeping = 200,
+	.old_reader = 1000,
 };
