@@ -121,6 +121,13 @@ struct span run_entries(const struct load_run *run, unsigned kind)
 	return spool_at(&run->sorted, start, run->ends[kind] - start);
 }
 
+void run_forget(struct load_run *run, unsigned kind)
+{
+	size_t start = kind > 0 ? run->ends[kind - 1] : 0;
+
+	spool_forget(&run->sorted, start, run->ends[kind] - start);
+}
+
 /* --- Sorting --- */
 
 void sorter_init(struct run_sorter *sorter, uint8_t source, const char *directory)

@@ -57,6 +57,8 @@ enum status run_sort(struct load_run *, struct run_sorter *, struct errbuf *);
 
 /* The entries of a kind in order. */
 struct span run_entries(const struct load_run *, unsigned kind);
+/* They have been read for the last time. */
+void run_forget(struct load_run *, unsigned kind);
 /* Takes the first off; false: there is none. */
 bool run_entry_next(struct span *rest, struct run_entry *out);
 

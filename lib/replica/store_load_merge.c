@@ -194,9 +194,8 @@ static enum status add_stream(struct merge *merge, struct stream *stream)
 	return status == CX_NOTFOUND ? CX_OK : status;
 }
 
-static enum status streams_open(struct merge *merge)
+static enum status streams_open(struct merge *merge, unsigned kind)
 {
-	unsigned kind = merge->db == DB_REC ? RUN_RECORDS : merge->db;
 	enum status status = CX_OK;
 
 	merge->heap_count = 0;
@@ -314,7 +313,8 @@ static enum status merge_index(struct merge *merge)
 static enum status merge_database(struct merge *merge, unsigned db)
 {
 	merge->db = db;
-	enum status status = streams_open(merge);
+	unsigned kind = db == DB_REC ? RUN_RECORDS : db;
+	enum status status = streams_open(merge, kind);
 
 	if (status == CX_OK) {
 		status = appender_open(&merge->out, db);
@@ -324,6 +324,9 @@ static enum status merge_database(struct merge *merge, unsigned db)
 	}
 	appender_close(&merge->out);
 	streams_close(merge);
+	for (size_t i = 0; i < merge->run_count; i++) {
+		run_forget(merge->runs[i], kind);
+	}
 	return status;
 }
 

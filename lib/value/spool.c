@@ -241,6 +241,19 @@ void spool_seal(struct spool *spool)
 	spool->fd = -1;
 }
 
+void spool_forget(struct spool *spool, size_t offset, size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t start = (offset + page - 1) / page * page;
+	size_t end = (offset + len) / page * page;
+
+	assert(offset <= spool->len && len <= spool->len - offset);
+	/* Where the file system cannot do that, it is as if it had not been asked. */
+	if (spool->is_mapped && start < end) {
+		(void)madvise(spool->data + start, end - start, MADV_REMOVE);
+	}
+}
+
 struct span spool_at(const struct spool *spool, size_t offset, size_t len)
 {
 	assert(offset <= spool->len && len <= spool->len - offset);

@@ -49,6 +49,9 @@ void *spool_extend(struct spool *, size_t len);
 /* No more will be added: what is too much is given back, and the descriptor. */
 void spool_seal(struct spool *);
 
+/* These bytes are not needed any more; their space may be used for other things. */
+void spool_forget(struct spool *, size_t offset, size_t len);
+
 struct span spool_at(const struct spool *, size_t offset, size_t len);
 
 /* After a failure: its status, and the reason in `err` (may be NULL). */

@@ -149,6 +149,36 @@ START_TEST(cleared_it_is_empty_and_in_the_heap_again)
 }
 END_TEST
 
+/* Bytes in front and behind stay, to the last one. */
+START_TEST(what_is_forgotten_takes_no_space)
+{
+	static const struct {
+		size_t offset, len;
+	} rows[] = { { 0, 0 }, { 0, 4 << 20 }, { 1, 4095 }, { 4095, 4098 },
+		{ 4097, 1 << 20 }, { 3 << 20, 1 << 20 } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t end = rows[i].offset + rows[i].len;
+
+		fill(4 << 20, 100000);
+		spool_seal(&spool);
+		spool_forget(&spool, rows[i].offset, rows[i].len);
+		for (size_t at = 0; at < 4 << 20; at++) {
+			if ((at < rows[i].offset || at >= end) &&
+			    spool.data[at] != byte_at(at)) {
+				ck_abort_msg("row %zu, byte %zu", i, at);
+			}
+		}
+		spool_release(&spool);
+		spool_init(&spool, folder);
+	}
+	/* In the heap it is nothing at all. */
+	fill(5000, 100);
+	spool_forget(&spool, 0, 5000);
+	check(5000);
+}
+END_TEST
+
 START_TEST(a_folder_that_takes_no_file_is_an_error)
 {
 	struct errbuf err = { "" };
@@ -219,6 +249,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, adds_copies_and_lends_by_offset);
 	tcase_add_test(tcase, its_file_has_no_name_and_goes_with_it);
 	tcase_add_test(tcase, cleared_it_is_empty_and_in_the_heap_again);
+	tcase_add_test(tcase, what_is_forgotten_takes_no_space);
 	tcase_add_test(tcase, a_folder_that_takes_no_file_is_an_error);
 	tcase_add_test(tcase, no_room_is_an_error_and_leaves_what_is_there);
 	tcase_add_test(tcase, absurd_sizes_are_no_memory);
