@@ -1,5 +1,8 @@
 #include "config.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 #include "daemon/log.h"
 #include "syncd/ldap_source.h"
 
@@ -123,6 +126,23 @@ static void dispatch(struct ldap_source *ls, LDAPMessage *message)
 	/* Others belong to searches that were abandoned. */
 }
 
+/* libldap can take no more messages: as if the server were down, it says, whatever it was. */
+static void on_broken(struct ldap_source *ls, bool is_too_long)
+{
+	int code = LDAP_SERVER_DOWN;
+	char why[128];
+
+	ldap_get_option(ls->ld, LDAP_OPT_RESULT_CODE, &code);
+	if (!is_too_long) {
+		lsrc_lost(ls, ldap_err2string(code));
+		return;
+	}
+	/* It would send the same again at once. */
+	snprintf(why, sizeof(why), "an entry is larger than %d MB, the limit of a message",
+	    LINK_MESSAGE_MAX / (1024 * 1024));
+	lsrc_failed(ls, why);
+}
+
 /*
  * libldap may hold messages that no longer show at the descriptor: it is asked until
  * it has none. A part may end the connection, or begin another one, in any message.
@@ -134,14 +154,15 @@ void lsrc_drain(struct ldap_source *ls)
 	for (int i = 0; i < DRAIN_MAX && ld != NULL; i++) {
 		struct timeval none = { 0, 0 };
 		LDAPMessage *message = NULL;
-		int type = ldap_result(ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &message);
+		int type;
 
+		errno = 0;
+		type = ldap_result(ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &message);
 		if (type < 0) {
-			int code = LDAP_SERVER_DOWN;
+			bool is_too_long = errno == ERANGE;
 
-			ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &code);
 			ldap_msgfree(message);
-			lsrc_lost(ls, ldap_err2string(code));
+			on_broken(ls, is_too_long);
 			return;
 		}
 		if (type == 0) {

@@ -19,6 +19,13 @@ struct event_base;
 struct link_attempt;
 
 /*
+ * The longest message taken from a server: an entry with all that was asked for. A group of
+ * 100,000 members by DNs of 600 bytes fits. A longer one ends the connection, with ERANGE in
+ * errno behind ldap_result().
+ */
+#define LINK_MESSAGE_MAX (64 * 1024 * 1024)
+
+/*
  * First thing in main(), before any other use of libldap and before threads. Every
  * further call does nothing.
  */

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "syncd/link.h"
 #include "syncd/link_secret.h"
 
 /* Where Debian and others keep the authorities they trust; used where none is configured. */
@@ -88,6 +89,18 @@ struct int_option {
 	int option, value;
 };
 
+/* Not one byte of a longer message is read: its length comes first. */
+static int limit_messages(LDAP *ld)
+{
+	ber_len_t max = LINK_MESSAGE_MAX;
+	Sockbuf *sockbuf = NULL;
+
+	return ldap_get_option(ld, LDAP_OPT_SOCKBUF, &sockbuf) == LDAP_OPT_SUCCESS &&
+		       ber_sockbuf_ctrl(sockbuf, LBER_SB_OPT_SET_MAX_INCOMING, &max) == 1
+		   ? LDAP_OPT_SUCCESS
+		   : LDAP_OPT_ERROR;
+}
+
 static int set_limits(LDAP *ld, const struct link_settings *s)
 {
 	static const struct int_option options[] = {
@@ -117,7 +130,8 @@ static int set_limits(LDAP *ld, const struct link_settings *s)
 	    (rc = ldap_set_option(ld, LDAP_OPT_RESTART, LDAP_OPT_ON)) != 0 ||
 	    (rc = ldap_set_option(ld, LDAP_OPT_CONNECT_ASYNC, LDAP_OPT_ON)) != 0 ||
 	    (rc = ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &network)) != 0 ||
-	    (rc = ldap_set_option(ld, LDAP_OPT_TIMEOUT, &operation)) != 0) {
+	    (rc = ldap_set_option(ld, LDAP_OPT_TIMEOUT, &operation)) != 0 ||
+	    (rc = limit_messages(ld)) != 0) {
 		return rc;
 	}
 	/* Not on every system; keep-alive is there then. */
