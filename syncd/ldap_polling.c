@@ -16,6 +16,9 @@
  * Between passes the server is asked for our base: that it answers is proof of contact.
  */
 
+/* So many entries that overlap with what is known are read whole each time. */
+#define LEAN_MIN 50
+
 static const char *const pass_names[] = {
 	[POLL_NEW] = "incremental",
 	[POLL_IDENTITIES] = "identity",
@@ -114,10 +117,10 @@ static void send_page(struct ldap_source *ls)
 	}
 }
 
-static void start_pass(struct ldap_source *ls, enum poll_pass pass)
+static void start_pass(struct ldap_source *ls, enum poll_pass pass, bool is_lean)
 {
 	ranges_drop(&ls->ranges, &ls->poll.batch);
-	poll_start(&ls->poll, pass);
+	poll_start(&ls->poll, pass, is_lean);
 	if (pass == POLL_FULL) {
 		/* Asked for from now on, it is another one. */
 		ls->polling.wants_full = ls->polling.wants_identities = false;
@@ -143,7 +146,8 @@ static void choose_pass(struct ldap_source *ls)
 	if (why != NULL) {
 		log_info("directory=%s full pass: %s", ls->source->conf->name, why);
 	}
-	start_pass(ls, why != NULL ? POLL_FULL : POLL_NEW);
+	start_pass(ls, why != NULL ? POLL_FULL : POLL_NEW,
+	    ls->polling.last_new > LEAN_MIN && !ls->polling.is_unsearchable);
 }
 
 /* --- The server, before each pass --- */
@@ -271,6 +275,8 @@ void lsrc_poll_end(struct ldap_source *ls)
 	poll_reset(&ls->poll);
 	poll->step = POLLING_IDLE;
 	poll->root_msgid = poll->service_msgid = poll->contact_msgid = -1;
+	poll->is_unsearchable = false;
+	poll->last_new = 0;
 	poll->is_begun = poll->is_blind = poll->was_empty = poll->is_contact_late = false;
 }
 
@@ -356,15 +362,20 @@ static void log_pass(const struct ldap_source *ls)
 	int64_t took = lsrc_now_ms() - p->started_ms;
 	const char *name = ls->source->conf->name;
 
+	struct buf line;
+
+	buf_init(&line);
+	buf_printf(&line,
+	    "directory=%s %s pass finished with %zu entries, %zu of them whole, in "
+	    "%lld.%03lld s",
+	    name, pass_names[p->pass], p->entries, p->whole, (long long)(took / 1000),
+	    (long long)(took % 1000));
 	if (p->pass == POLL_FULL) {
-		log_info("directory=%s full pass finished with %zu entries in %lld.%03lld s",
-		    name, p->entries, (long long)(took / 1000), (long long)(took % 1000));
+		log_info("%s", line.data ? line.data : name);
 	} else {
-		log_debug(
-		    "directory=%s %s pass finished with %zu entries in %lld.%03lld s",
-		    name, pass_names[p->pass], p->entries, (long long)(took / 1000),
-		    (long long)(took % 1000));
+		log_debug("%s", line.data ? line.data : name);
 	}
+	buf_release(&line);
 	if (p->references > 0 && p->pass == POLL_FULL) {
 		log_warnx(
 		    "directory=%s %zu referrals to other servers are not followed", name,
@@ -399,12 +410,13 @@ static void finish(struct ldap_source *ls)
 	if (pass != POLL_NEW) {
 		poll->identities_ms = lsrc_now_ms() + sync_times.poll_identities;
 	} else {
+		poll->last_new = entries;
 		consider_empty(ls, entries);
 	}
 	if (pass == POLL_NEW &&
 		   (poll->wants_identities || lsrc_now_ms() >= poll->identities_ms)) {
 		poll->wants_identities = false;
-		start_pass(ls, POLL_IDENTITIES);
+		start_pass(ls, POLL_IDENTITIES, false);
 		return;
 	}
 	wait_for_next(ls);
@@ -461,6 +473,17 @@ void lsrc_poll_ranged(struct ldap_source *ls)
 
 /* --- The searches of a pass --- */
 
+/* What differs cannot be read one by one. */
+static void read_all(struct ldap_source *ls, const char *why)
+{
+	enum poll_pass pass = ls->poll.pass == POLL_NEW ? POLL_NEW : POLL_FULL;
+
+	log_info("directory=%s %s pass: %s", ls->source->conf->name, pass_names[pass],
+	    why);
+	ls->polling.is_unsearchable |= (ls->poll.kinds & LDAP_IDENTITY_DN) != 0;
+	start_pass(ls, pass, false);
+}
+
 static void ask(struct ldap_source *ls)
 {
 	struct buf filter;
@@ -474,6 +497,9 @@ static void ask(struct ldap_source *ls)
 	} else if (is_more) {
 		lsrc_search(ls, ls->source->conf->base, ls->scope, filter.data,
 		    ls->poll_attributes, NULL, &ls->poll.msgid);
+	} else if (ls->poll.has_unread) {
+		ls->polling.is_unsearchable = true;
+		read_all(ls, "the server does not find entries by their ids");
 	} else {
 		wait_for_ranges(ls);
 	}
@@ -502,22 +528,18 @@ static enum status spare_recent(struct ldap_source *ls)
 
 static void on_pages_done(struct ldap_source *ls)
 {
-	enum status status;
+	enum status status = CX_OK;
 
-	if (ls->poll.pass == POLL_NEW) {
-		wait_for_ranges(ls);
-		return;
-	}
-	status = poll_compare(&ls->poll);
-	if (status == CX_OK) {
-		status = spare_recent(ls);
+	if (ls->poll.pass != POLL_NEW) {
+		status = poll_compare(&ls->poll);
+		if (status == CX_OK) {
+			status = spare_recent(ls);
+		}
 	}
 	if (status != CX_OK) {
 		lsrc_failed(ls, status_text(status));
-	} else if (poll_needs_full(&ls->poll)) {
-		log_info("directory=%s full pass: much has changed",
-		    ls->source->conf->name);
-		start_pass(ls, POLL_FULL);
+	} else if (poll_needs_all(&ls->poll)) {
+		read_all(ls, "much has changed");
 	} else {
 		ask(ls);
 	}

@@ -118,6 +118,8 @@ struct ldap_source {
 		char *service;   /* where its invocationId is; NULL: nowhere */
 		bool is_blind;   /* it cannot be asked for what is new */
 		bool was_empty;  /* nothing at all was new, not even what was last */
+		bool is_unsearchable; /* entries are not found by their ids */
+		size_t last_new; /* entries that the last incremental pass saw */
 		bool wants_full, wants_identities;
 		int64_t identities_ms; /* when they are due */
 		int root_msgid, service_msgid, contact_msgid;

@@ -51,9 +51,9 @@ void poll_reset(struct poll *p)
 	p->msgid = -1;
 	ber_bvfree(p->page);
 	p->page = NULL;
-	p->entries = p->references = p->ask_at = 0;
+	p->entries = p->whole = p->references = p->ask_at = 0;
 	p->kinds = 0;
-	p->has_witness = p->has_time = p->has_news = false;
+	p->has_witness = p->has_time = p->has_news = p->has_unread = false;
 	p->result = LDAP_SUCCESS;
 	p->text[0] = '\0';
 	batch_clear(&p->batch);
@@ -69,17 +69,23 @@ void poll_reset(struct poll *p)
 	p->fact_room = 0;
 }
 
-void poll_start(struct poll *p, enum poll_pass pass)
+void poll_start(struct poll *p, enum poll_pass pass, bool is_lean)
 {
 	poll_reset(p);
 	p->pass = pass;
+	p->is_lean = is_lean;
+}
+
+bool poll_reads_stamps(const struct poll *p)
+{
+	return p->pass == POLL_IDENTITIES || (p->pass == POLL_NEW && p->is_lean);
 }
 
 int poll_send(struct poll *p, LDAP *ld, const char *base, int scope, const char *filter,
     char **attributes)
 {
 	char **wanted =
-	    p->pass == POLL_IDENTITIES ? (char **)(uintptr_t)poll_attributes : attributes;
+	    poll_reads_stamps(p) ? (char **)(uintptr_t)poll_attributes : attributes;
 	LDAPControl *control = NULL;
 	int rc = ldap_create_page_control(ld, POLL_PAGE_SIZE, p->page, 0, &control);
 
@@ -225,6 +231,7 @@ enum status poll_take(struct poll *p, LDAP *ld, LDAPMessage *message, uint8_t uu
 
 	if (status == CX_OK && *is_good) {
 		p->entries++;
+		p->whole++;
 		status = syncrepl_take_entry(p->source, &p->batch, &p->entry, uuid,
 		    p->refused);
 	}
@@ -237,7 +244,7 @@ static enum poll_event on_entry(struct poll *p, LDAP *ld, LDAPMessage *message)
 	bool is_good, is_changed = false;
 	enum status status;
 
-	if (p->pass == POLL_IDENTITIES) {
+	if (poll_reads_stamps(p)) {
 		status = load(p, ld, message, uuid, &is_good);
 		p->entries++;
 	} else {
@@ -247,10 +254,10 @@ static enum poll_event on_entry(struct poll *p, LDAP *ld, LDAPMessage *message)
 		return status == CX_OK ? POLL_NOTHING : broken(p, status_text(status));
 	}
 	status = note_stamps(p, uuid, &is_changed);
-	if (status == CX_OK && p->pass == POLL_IDENTITIES) {
+	if (status == CX_OK && poll_reads_stamps(p)) {
 		status = note_identity(p, uuid, is_changed);
 	}
-	if (status == CX_OK && p->pass != POLL_NEW) {
+	if (status == CX_OK && (p->pass != POLL_NEW || p->is_lean)) {
 		status = uuid_set_add(&p->seen, uuid);
 	}
 	return status == CX_OK ? POLL_NOTHING : broken(p, status_text(status));

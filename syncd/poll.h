@@ -15,7 +15,8 @@
  * searches for single entries by their ids. It counts only when every one of them ended well.
  *
  *   POLL_NEW         what has changed, by timestamp or counter: cheap, and blind to
- *                    removals, renamed containers, and what leaves no timestamp
+ *                    removals, renamed containers, and what leaves no timestamp. `is_lean`: stamps
+ *                    first, for much of what overlaps is known, then what differs
  *   POLL_IDENTITIES  all names and stamps, compared with the replica; what differs is read
  *   POLL_FULL        everything
  *
@@ -52,6 +53,7 @@ struct poll_fact {
 struct poll {
 	struct source *source;
 	enum poll_pass pass;
+	bool is_lean;
 	int msgid;           /* -1: no search is under way */
 	struct berval *page; /* cookie of the next page; NULL: the first */
 	struct batch batch;
@@ -76,7 +78,10 @@ struct poll {
 	int64_t time_max;    /* of all timestamps that came */
 	bool has_news;
 	int64_t news_max;    /* of those that came with an entry that was not known like that */
-	size_t entries, references;
+	bool has_unread; /* one that is wanted was not found by its id: it cannot be searched for */
+	size_t entries;  /* that came */
+	size_t whole;    /* of them, not with their stamps only */
+	size_t references;
 	int64_t started_ms;  /* the owner's */
 	int result;
 	char text[256]; /* not escaped */
@@ -93,7 +98,7 @@ void poll_init(struct poll *, struct source *, struct uuid_set *refused);
 void poll_release(struct poll *);
 /* Forgets a pass that was under way; what complete ones have taught stays. */
 void poll_reset(struct poll *);
-void poll_start(struct poll *, enum poll_pass);
+void poll_start(struct poll *, enum poll_pass, bool is_lean);
 /*
  * Sends for the first or the next page; an LDAP result code. `attributes` is for entries that
  * are read whole.
@@ -101,11 +106,13 @@ void poll_start(struct poll *, enum poll_pass);
 int poll_send(struct poll *, LDAP *, const char *base, int scope, const char *filter,
     char **attributes);
 enum poll_event poll_message(struct poll *, LDAP *, LDAPMessage *);
+/* Only names and stamps come: what differs is to be asked for. */
+bool poll_reads_stamps(const struct poll *);
 
 /* Fills `absent`, and in POLL_IDENTITIES `wanted`. Looks into the replica. */
 enum status poll_compare(struct poll *);
-/* There are too many differences, or the entries cannot be searched for: POLL_FULL. */
-bool poll_needs_full(const struct poll *);
+/* There are too many differences, or the entries cannot be searched for: read them all. */
+bool poll_needs_all(const struct poll *);
 /*
  * The filter for the next entries to ask for one by one, in `out`; false: there are no more.
  * Then as poll_message().

@@ -19,9 +19,9 @@ static bool is_searchable(const struct poll *p)
 	return p->kinds != 0 && (p->kinds & LDAP_IDENTITY_DN) == 0;
 }
 
-bool poll_needs_full(const struct poll *p)
+bool poll_needs_all(const struct poll *p)
 {
-	return p->pass == POLL_IDENTITIES && p->wanted.count > 0 &&
+	return p->wanted.count > 0 &&
 	       (p->wanted.count > POLL_ASK_MAX || !is_searchable(p));
 }
 
@@ -96,16 +96,20 @@ static enum status on_entry(struct poll *p, LDAP *ld, LDAPMessage *message)
 	return uuid_set_has(&p->asked, uuid) ? uuid_set_add(&p->answered, uuid) : CX_OK;
 }
 
-/* What was not found while the witness was. */
+/* What was not found: gone if the witness was found, and nobody knows if it was not. */
 static enum status conclude(struct poll *p)
 {
 	enum status status = CX_OK;
 
-	for (size_t i = 0; p->found_witness && i < p->asked.count && status == CX_OK;
-	     i++) {
+	for (size_t i = 0; i < p->asked.count && status == CX_OK; i++) {
 		const uint8_t *uuid = p->asked.list[i];
 
-		if (!uuid_set_has(&p->answered, uuid) && uuid_set_has(&p->absent, uuid)) {
+		if (uuid_set_has(&p->answered, uuid)) {
+			continue;
+		}
+		if (!p->found_witness) {
+			p->has_unread |= uuid_set_has(&p->wanted, uuid);
+		} else if (uuid_set_has(&p->absent, uuid)) {
 			status = uuid_set_add(&p->gone, uuid);
 		}
 	}

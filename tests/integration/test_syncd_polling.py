@@ -75,6 +75,7 @@ def follow(folder, server):
         follower.start()
         if has:
             follower.wait_has(has)
+            follower.wait_log("full pass finished")
         return follower
 
     yield make
@@ -83,8 +84,8 @@ def follow(folder, server):
 
 
 def passes(syncd, kind):
-    """How many entries each pass of a kind has read."""
-    return [int(re.search(r"with (\d+) entries", line)[1])
+    """How many entries each pass of a kind has read whole."""
+    return [int(re.search(r"entries, (\d+) of them whole", line)[1])
             for line in syncd.daemon.log_lines(f"{kind} pass finished")]
 
 
@@ -106,6 +107,21 @@ def test_only_what_has_changed_is_transferred(folder, server, follow):
     server.add(mailbox("cain"))
     syncd.wait_has("cain@acme.example")
     assert next_pass(syncd, "incremental") <= 2
+    assert len(passes(syncd, "full")) == 1
+    syncd.assert_like_new(folder)
+
+
+def test_what_overlaps_is_not_read_again(folder, server, follow):
+    """Much that is as new as the newest: only its stamps come, until it is old enough."""
+    server.add("".join(mailbox(f"user{i}") for i in range(200)))
+    # All in one second, so that they are the newest of all, always.
+    reload_with(server, (r"(?m)^modifyTimestamp: .*", "modifyTimestamp: 20110102030405Z"))
+    syncd = follow()
+    next_pass(syncd, "incremental", 2)
+    assert next_pass(syncd, "incremental") == 0
+    reload_with(server, (r"(?s)(dn: uid=user9,.*?)user9@acme(.*?)modifyTimestamp: \d+Z",
+                         r"\1nine@acme\2modifyTimestamp: 20110102030406Z"))
+    syncd.wait_has("nine@acme.example")
     assert len(passes(syncd, "full")) == 1
     syncd.assert_like_new(folder)
 
