@@ -56,15 +56,15 @@ static bool is_same(const struct file_state *a, const struct file_state *b)
 	       is_same_time(a->changed, b->changed);
 }
 
-/* The whole file, if it stayed what it is meanwhile. CX_ETEMP: it did not. */
+/* The whole file, if it stayed what it is meanwhile, and one byte. CX_ETEMP: it did not. */
 static enum status read_whole(const char *path, const struct file_state *expected,
-    char **out, size_t *len, struct errbuf *err)
+    struct spool *out, struct errbuf *err)
 {
 	size_t size = (size_t)expected->size, done = 0;
 	enum status status = CX_EIO;
 	struct file_state now;
 	struct stat st;
-	char *text = NULL;
+	char *text;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -76,10 +76,9 @@ static enum status read_whole(const char *path, const struct file_state *expecte
 		status = CX_ETEMP;
 		goto out;
 	}
-	text = malloc(size + 1);
+	text = spool_extend(out, size + 1);
 	if (!text) {
-		errbuf_set(err, "%s: %s", path, status_text(CX_ENOMEM));
-		status = CX_ENOMEM;
+		status = spool_failure(out, err);
 		goto out;
 	}
 	/* One byte more than there should be tells whether it has grown. */
@@ -110,12 +109,6 @@ out:
 	if (fd >= 0) {
 		close(fd);
 	}
-	if (status != CX_OK) {
-		free(text);
-		text = NULL;
-	}
-	*out = text;
-	*len = size;
 	return status;
 }
 
@@ -203,7 +196,8 @@ static enum status load_text(struct source *source, char *text, size_t len,
 		return CX_ETEMP;
 	}
 	enum status status =
-	    ldif_parse(source->conf->ldif, text, len, visit_entry, &load, err);
+	    ldif_parse(source->conf->ldif, source->scratch, text, len, visit_entry, &load,
+		err);
 	if (status != CX_OK) {
 		return status;
 	}
@@ -219,18 +213,18 @@ static void load(struct source *source, const struct file_state *state)
 {
 	struct ldif_backend *backend = source->backend;
 	struct errbuf err = { "" };
-	size_t len = 0;
-	char *text = NULL;
-	enum status status = read_whole(source->conf->ldif, state, &text, &len, &err);
+	struct spool text;
 
-	if (status == CX_ETEMP) {
+	spool_init(&text, source->scratch);
+	enum status status = read_whole(source->conf->ldif, state, &text, &err);
+	if (status == CX_OK) {
+		status = load_text(source, text.data, text.len - 1, &err);
+	} else if (status == CX_ETEMP) {
+		spool_release(&text);
 		source->state = "changing";
 		return; /* it moved: the next look sees another state */
 	}
-	if (status == CX_OK) {
-		status = load_text(source, text, len, &err);
-	}
-	free(text);
+	spool_release(&text);
 	batch_clear(&backend->batch);
 	if (status == CX_OK) {
 		backend->loaded = *state;

@@ -10,10 +10,12 @@
 #include <ldif.h> /* needs stdio.h */
 
 #include "syncd/ldap_range.h"
+#include "syncd/sort.h"
 #include "syncd/sync_wire.h"
 #include "value/address.h"
 #include "value/buf.h"
 #include "value/dn.h"
+#include "value/spool.h"
 
 enum {
 	ID_SIZE = 32
@@ -32,8 +34,7 @@ struct identity {
 };
 
 struct identities {
-	struct identity *items;
-	size_t count, room;
+	struct spool items; /* of struct identity */
 };
 
 struct parser {
@@ -206,41 +207,31 @@ static int compare_identities(const void *a, const void *b)
 static enum status add_identity(struct identities *list, const uint8_t id[ID_SIZE],
     unsigned long line)
 {
-	if (list->count == list->room) {
-		size_t room = list->room ? 2 * list->room : 256;
-		struct identity *grown =
-		    reallocarray(list->items, room, sizeof(*grown));
+	struct identity item = { .line = line };
 
-		if (!grown) {
-			return CX_ENOMEM;
-		}
-		list->items = grown;
-		list->room = room;
-	}
-	memcpy(list->items[list->count].id, id, ID_SIZE);
-	list->items[list->count++].line = line;
-	return CX_OK;
+	memcpy(item.id, id, ID_SIZE);
+	return spool_add(&list->items, &item, sizeof(item));
 }
 
 static enum status check_identities(struct parser *parser, struct identities *list,
     const char *what)
 {
+	struct identity *items = (void *)list->items.data;
+	size_t count = list->items.len / sizeof(*items);
 	char text[80];
+	enum status status = sort_large(items, count, sizeof(*items),
+	    compare_identities, list->items.directory);
 
-	if (list->count < 2) {
-		return CX_OK;
-	}
-	qsort(list->items, list->count, sizeof(*list->items), compare_identities);
-	for (size_t i = 1; i < list->count; i++) {
-		const struct identity *first = &list->items[i - 1];
+	for (size_t i = 1; status == CX_OK && i < count; i++) {
+		const struct identity *first = &items[i - 1];
 
-		if (memcmp(first->id, list->items[i].id, ID_SIZE) == 0) {
+		if (memcmp(first->id, items[i].id, ID_SIZE) == 0) {
 			snprintf(text, sizeof(text),
 			    "the %s was there before, in line %lu", what, first->line);
-			return wrong(parser, list->items[i].line, text);
+			return wrong(parser, items[i].line, text);
 		}
 	}
-	return CX_OK;
+	return status;
 }
 
 static bool digest(struct span text, uint8_t out[ID_SIZE])
@@ -449,8 +440,8 @@ static unsigned long line_of(const char *text, const char *position)
 	return line;
 }
 
-enum status ldif_parse(const char *name, char *text, size_t len, ldif_visit *visit,
-    void *context, struct errbuf *err)
+enum status ldif_parse(const char *name, const char *scratch, char *text, size_t len,
+    ldif_visit *visit, void *context, struct errbuf *err)
 {
 	struct parser parser = { .name = name,
 		.next = text,
@@ -462,6 +453,8 @@ enum status ldif_parse(const char *name, char *text, size_t len, ldif_visit *vis
 	const char *nul = len ? memchr(text, '\0', len) : NULL;
 	enum status status;
 
+	spool_init(&parser.dns.items, scratch);
+	spool_init(&parser.uuids.items, scratch);
 	ldif_debug = 0; /* what it would print comes back as a status */
 	if (nul) {
 		return wrong(&parser, line_of(text, nul), "a NUL byte");
@@ -476,13 +469,13 @@ enum status ldif_parse(const char *name, char *text, size_t len, ldif_visit *vis
 	if (status == CX_OK) {
 		status = check_identities(&parser, &parser.uuids, "entryUUID");
 	}
-	if (status == CX_ENOMEM) {
+	if (status == CX_ENOMEM || status == CX_EIO) {
 		errbuf_set(err, "%s: %s", name, status_text(status));
 	}
 	free(parser.pairs);
 	free(parser.attributes);
 	free(parser.values);
-	free(parser.dns.items);
-	free(parser.uuids.items);
+	spool_release(&parser.dns.items);
+	spool_release(&parser.uuids.items);
 	return status;
 }

@@ -27,10 +27,11 @@ struct ldif_entry {
 typedef enum status ldif_visit(void *context, const struct ldif_entry *);
 
 /*
- * `text` is worked on in place and has one writable byte behind its `len`. CX_OK; CX_EINVAL with
- * "name:line: what"; CX_ENOMEM; or what `visit` returned, which ends it.
+ * `text` is worked on in place and has one writable byte behind its `len`; `scratch` is a folder
+ * for what is too large for memory (value/spool.h). CX_OK; CX_EINVAL with "name:line: what";
+ * CX_ENOMEM, CX_EIO; or what `visit` returned, which ends it.
  */
-enum status ldif_parse(const char *name, char *text, size_t len, ldif_visit *visit,
+enum status ldif_parse(const char *name, const char *scratch, char *text, size_t len, ldif_visit *visit,
     void *context, struct errbuf *);
 
 #endif

@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0) {
 		memcpy(text, data, size);
 	}
-	if (ldif_parse("f", text, size, visit, &line, &err) != CX_OK) {
+	if (ldif_parse("f", "/tmp", text, size, visit, &line, &err) != CX_OK) {
 		FUZZ_CHECK(strncmp(err.text, "f:", 2) == 0);
 		check_text(NULL, err.text);
 	}

@@ -212,7 +212,7 @@ static void map_text(const struct conf_directory *directory, const char *ldif,
 	memcpy(text, ldif, len + 1);
 	buf_init(&map->record);
 	ck_assert_int_eq(mapping_new(directory, &map->mapping, &err), CX_OK);
-	ck_assert_msg(ldif_parse("test.ldif", text, len, map_entry, map, &err) == CX_OK,
+	ck_assert_msg(ldif_parse("test.ldif", "/tmp", text, len, map_entry, map, &err) == CX_OK,
 	    "%s", err.text);
 	ck_assert_uint_eq(map->count, 1);
 	mapping_free(map->mapping);

@@ -48,7 +48,7 @@ static enum status read_text(const char *text, size_t len, struct reading *readi
 	reading->count = 0;
 	reading->answer = CX_OK;
 	err->text[0] = '\0';
-	status = ldif_parse("f", copy, len, note_entry, reading, err);
+	status = ldif_parse("f", "/tmp", copy, len, note_entry, reading, err);
 	free(copy);
 	return status;
 }
@@ -197,7 +197,7 @@ START_TEST(ends_where_the_visitor_says)
 	struct errbuf err;
 	unsigned count = 0;
 
-	unit_assert_status(ldif_parse("f", text, sizeof(text) - 1, stop, &count, &err),
+	unit_assert_status(ldif_parse("f", "/tmp", text, sizeof(text) - 1, stop, &count, &err),
 	    CX_ETEMP, "visit");
 	ck_assert_uint_eq(count, 1);
 }
