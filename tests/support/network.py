@@ -185,7 +185,7 @@ class Namespace:
     """
     A network namespace on a wire of its own, for a client (prefix) of servers that listen on the
     addresses here[0] and here[1]. lose(address) and find(address): what the client sends to it
-    vanishes on the way, without an error.
+    vanishes on the way, without an error. lose_all() and find_all(): so does everything, both ways.
     """
 
     def __init__(self):
@@ -220,6 +220,17 @@ class Namespace:
 
     def find(self, address):
         self._inside("neighbour", "delete", address, "dev", self._inner)
+
+    def lose_all(self):
+        for address in self.here:
+            self.lose(address)
+        run(["ip", "neighbour", "replace", self.there, "lladdr", "02:00:00:00:00:99", "dev",
+             self._outer, "nud", "permanent"])
+
+    def find_all(self):
+        for address in self.here:
+            self.find(address)
+        run(["ip", "neighbour", "delete", self.there, "dev", self._outer])
 
     def close(self):
         run(["ip", "netns", "delete", self.name])
