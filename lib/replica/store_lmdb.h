@@ -27,7 +27,8 @@
  *   store_repair.c what a damaged record leaves behind when it goes
  *   store_load.c   loading a directory: its records, collected and sorted in runs
  *                  (load_run.c, load_sort.c)
- *   store_load_merge.c, store_load_append.c  and merged into a new file
+ *   store_load_merge.c  and merged into a new file (store_load_streams.c: what comes in,
+ *                  store_load_append.c: what goes out)
  */
 
 /* Named databases: one for each index, in order of enum index_kind, and these. */

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "replica/load_run.h"
-#include "replica/store_lmdb.h"
+#include "replica/store_load_streams.h"
 
 /*
  * The second half of a load: the sorted runs, and what other directories have in the file
@@ -14,40 +13,6 @@
 /* Numbers of sources begin with 1. */
 enum {
 	NO_SOURCE = 0
-};
-
-/* Of a uuid that is in several runs: the run that has its last record. */
-struct winner {
-	uint8_t uuid[16];
-	unsigned run;
-};
-
-/* Where entries of one database come from, in order: a run, or the file in force. */
-struct stream {
-	struct run_entry entry;     /* the next one */
-	const struct load_run *run; /* NULL: the file in force */
-	struct span rest;
-	MDB_cursor *cursor;
-	MDB_cursor_op op;
-};
-
-struct merge {
-	struct store_writer *writer;
-	uint8_t source;
-	struct load_run **runs;
-	size_t run_count;
-	MDB_txn *live;
-	bool has_others; /* there are records of other sources */
-	struct errbuf *err;
-
-	unsigned db; /* that is being written */
-	struct stream *streams;
-	struct stream **heap; /* those that have an entry; the least first */
-	size_t heap_count;
-
-	struct appender out;
-	struct spool winners; /* struct winner, in order of uuid */
-	uint64_t counts[RECORD_CONTAINER + 1];
 };
 
 static enum status fail(struct merge *merge, int rc)
@@ -63,175 +28,6 @@ static enum status count_shape(struct merge *merge, struct span shape, int chang
 		errbuf_set(merge->err, "load: shapes: %s", status_text(status));
 	}
 	return status;
-}
-
-/* --- What comes in --- */
-
-/* All but those of INDEX_SPACE and records have the id at the end; these too, or as key. */
-static const uint8_t *id_of(const struct merge *merge, const struct run_entry *entry)
-{
-	struct span in = merge->db == DB_REC ? entry->key : entry->value;
-
-	return in.len < INDEX_ID_SIZE
-		   ? NULL
-		   : (const uint8_t *)in.ptr + in.len - INDEX_ID_SIZE;
-}
-
-static int compare_uuid(const void *a, const void *b)
-{
-	return memcmp(a, b, 16);
-}
-
-/* Of a record that came again in a later run. */
-static bool is_outdated(const struct merge *merge, const struct stream *stream)
-{
-	if (merge->winners.len == 0 || !stream->run || merge->db == DB_REC) {
-		return false;
-	}
-	const struct winner *found =
-	    bsearch(id_of(merge, &stream->entry) + 1, merge->winners.data,
-		merge->winners.len / sizeof(*found), sizeof(*found), compare_uuid);
-
-	return found && found->run != stream->run->number;
-}
-
-/* The next entry of the file in force that is of another source. CX_NOTFOUND: none. */
-static enum status live_next(struct merge *merge, struct stream *stream)
-{
-	MDB_val key, value;
-	int rc;
-
-	while ((rc = mdb_cursor_get(stream->cursor, &key, &value, stream->op)) ==
-	       MDB_SUCCESS) {
-		stream->op = MDB_NEXT;
-		stream->entry = (struct run_entry){ span_of_val(key),
-			span_of_val(value), { NULL, 0 } };
-		const uint8_t *id = id_of(merge, &stream->entry);
-
-		/* Damage is not ours to judge: it may be another's. */
-		if (!id || id[0] != merge->source) {
-			return CX_OK;
-		}
-	}
-	return rc == MDB_NOTFOUND ? CX_NOTFOUND : fail(merge, rc);
-}
-
-static enum status stream_next(struct merge *merge, struct stream *stream)
-{
-	if (!stream->run) {
-		return live_next(merge, stream);
-	}
-	do {
-		if (!run_entry_next(&stream->rest, &stream->entry)) {
-			return CX_NOTFOUND;
-		}
-	} while (is_outdated(merge, stream));
-	return CX_OK;
-}
-
-/* By key and value; of records of one uuid the last first. */
-static int compare_streams(const struct merge *merge, const struct stream *a,
-    const struct stream *b)
-{
-	int order = span_compare(a->entry.key, b->entry.key);
-
-	if (order != 0) {
-		return order;
-	}
-	if (merge->db != DB_REC) {
-		return span_compare(a->entry.value, b->entry.value);
-	}
-	return a->run && b->run ? (a->run->number > b->run->number ? -1 : 1) : 0;
-}
-
-/* Puts the stream at `at` where it belongs; all below are in order. */
-static void heap_sink(struct merge *merge, size_t at)
-{
-	struct stream **heap = merge->heap;
-	struct stream *sinking = heap[at];
-
-	for (;;) {
-		size_t child = 2 * at + 1;
-
-		if (child >= merge->heap_count) {
-			break;
-		}
-		if (child + 1 < merge->heap_count &&
-		    compare_streams(merge, heap[child + 1], heap[child]) < 0) {
-			child++;
-		}
-		if (compare_streams(merge, sinking, heap[child]) <= 0) {
-			break;
-		}
-		heap[at] = heap[child];
-		at = child;
-	}
-	heap[at] = sinking;
-}
-
-/* The first stream goes on to its next entry. */
-static enum status heap_advance(struct merge *merge)
-{
-	enum status status = stream_next(merge, merge->heap[0]);
-
-	if (status == CX_NOTFOUND) {
-		merge->heap[0] = merge->heap[--merge->heap_count];
-		status = CX_OK;
-	}
-	if (status == CX_OK && merge->heap_count > 1) {
-		heap_sink(merge, 0);
-	}
-	return status;
-}
-
-static enum status add_stream(struct merge *merge, struct stream *stream)
-{
-	enum status status = stream_next(merge, stream);
-
-	if (status == CX_OK) {
-		merge->heap[merge->heap_count++] = stream;
-	}
-	return status == CX_NOTFOUND ? CX_OK : status;
-}
-
-static enum status streams_open(struct merge *merge, unsigned kind)
-{
-	enum status status = CX_OK;
-
-	merge->heap_count = 0;
-	for (size_t i = 0; i < merge->run_count && status == CX_OK; i++) {
-		struct stream *stream = &merge->streams[i];
-
-		*stream = (struct stream){ .run = merge->runs[i],
-			.rest = run_entries(merge->runs[i], kind) };
-		status = add_stream(merge, stream);
-	}
-	if (status == CX_OK && merge->has_others) {
-		struct stream *stream = &merge->streams[merge->run_count];
-		MDB_cursor *cursor;
-		int rc = mdb_cursor_open(merge->live,
-		    merge->writer->live->dbi[merge->db], &cursor);
-
-		if (rc != MDB_SUCCESS) {
-			return fail(merge, rc);
-		}
-		*stream = (struct stream){ .cursor = cursor, .op = MDB_FIRST };
-		status = add_stream(merge, stream);
-	}
-	for (size_t i = merge->heap_count / 2; i-- > 0;) {
-		heap_sink(merge, i);
-	}
-	return status;
-}
-
-static void streams_close(struct merge *merge)
-{
-	struct stream *live = &merge->streams[merge->run_count];
-
-	if (live->cursor) {
-		mdb_cursor_close(live->cursor);
-	}
-	live->cursor = NULL;
 }
 
 /* --- What goes out --- */
@@ -269,7 +65,7 @@ static enum status skip_outdated(struct merge *merge, const struct stream *first
 			spool_failure(&merge->winners, merge->err);
 		}
 		if (status == CX_OK) {
-			status = heap_advance(merge);
+			status = streams_advance(merge);
 		}
 	}
 	return status;
@@ -288,7 +84,7 @@ static enum status merge_records(struct merge *merge)
 			merge->counts[(unsigned char)entry->value.ptr[1]]++;
 		}
 		if (status == CX_OK) {
-			status = heap_advance(merge);
+			status = streams_advance(merge);
 		}
 		if (status == CX_OK && first->run) {
 			status = skip_outdated(merge, first);
@@ -304,7 +100,7 @@ static enum status merge_index(struct merge *merge)
 	while (status == CX_OK && merge->heap_count > 0) {
 		status = append(merge, &merge->heap[0]->entry);
 		if (status == CX_OK) {
-			status = heap_advance(merge);
+			status = streams_advance(merge);
 		}
 	}
 	return status;

@@ -247,9 +247,11 @@ START_TEST(loads)
 	    (double)plain_file_size(bench.folder) / count);
 	stop_watching();
 	printf("%-28s %6ld kB\n", "anonymous memory", memory.most_kb);
-	change(count, times, base);
-	printf("%-28s %6.0f bytes a recipient\n", "file after the rounds",
-	    (double)plain_file_size(bench.folder) / count);
+	if (times > 0) {
+		change(count, times, base);
+		printf("%-28s %6.0f bytes a recipient\n", "file after the rounds",
+		    (double)plain_file_size(bench.folder) / count);
+	}
 	close_store();
 	buf_release(&bench.buf);
 }
