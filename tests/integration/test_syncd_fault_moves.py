@@ -55,8 +55,11 @@ def test_containers_renamed_and_nested(folder, directory, line):
     directory.add(mailbox("seth", parent=f"ou=lower,ou=low,{staff}"))
     back()
     syncd.wait_has("seth@acme.example")
+    lost = len(syncd.daemon.log_lines("lost the connection"))
     syncd.wait_has(f"uid=cain,ou=lower,ou=low,{staff}")
     syncd.wait_has(f"uid=adam,{staff}")
+    # The full refresh beside it leaves the session as it is.
+    assert len(syncd.daemon.log_lines("lost the connection")) == lost
     syncd.assert_like_new(folder)
 
 

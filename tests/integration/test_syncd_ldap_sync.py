@@ -62,60 +62,6 @@ def test_follows_add_modify_rename_and_delete(folder, server, follow):
     syncd.assert_like_new(folder)
 
 
-def test_follows_references_that_slapd_repairs_without_a_word(folder, server, follow):
-    syncd = follow()
-    server.rename(f"uid=adam,{PEOPLE}", "uid=abel")
-    # As eve's attribute, not only as the entry's own name.
-    syncd.wait_has(f"altRecipient: uid=abel,{PEOPLE}", ONE_SECOND)
-    server.delete(f"uid=abel,{PEOPLE}")
-    syncd.wait_has_not("altRecipient:")
-    syncd.assert_like_new(folder)
-
-
-def test_finds_references_that_were_repaired_while_it_was_away(folder, server, follow):
-    syncd = follow()
-    syncd.daemon.stop()
-    server.add(mailbox("cain"))
-    server.rename(f"uid=adam,{PEOPLE}", "uid=abel")
-    syncd.start()
-    syncd.wait_has(f"altRecipient: uid=abel,{PEOPLE}")
-    syncd.daemon.stop()
-    server.delete(f"uid=abel,{PEOPLE}")
-    syncd.start()
-    syncd.wait_has_not("altRecipient:")
-    syncd.assert_like_new(folder)
-
-
-def test_a_renamed_container_takes_its_entries_along(folder, server, follow):
-    syncd = follow()
-    server.rename(PEOPLE, "ou=staff")
-    syncd.wait_has(f"uid=adam,ou=staff,{server.suffix}")
-    syncd.wait_has_not(f"uid=adam,{PEOPLE}")
-    # The hand-over keeps the session alive.
-    server.add(mailbox("cain", parent=f"ou=staff,{server.suffix}"))
-    syncd.wait_has("cain@acme.example")
-    assert not syncd.daemon.log_lines("lost the connection")
-    syncd.assert_like_new(folder)
-
-
-def test_entries_of_a_container_that_comes_and_goes(folder, server, follow):
-    syncd = follow()
-    server.add(f"dn: ou=away,{server.suffix}\nobjectClass: organizationalUnit\nou: away\n")
-    inside = section(server, folder).replace(f'base = "{server.suffix}"', f'base = "{PEOPLE}"')
-    narrow = Follower(folder, inside.replace("follower/", "narrow/"), "narrow").start()
-    try:
-        narrow.wait_has("adam@acme.example")
-        server.add(f"dn: ou=team,ou=away,{server.suffix}\nobjectClass: organizationalUnit\nou: team\n")
-        server.add(mailbox("cain", parent=f"ou=team,ou=away,{server.suffix}"))
-        server.rename(f"ou=team,ou=away,{server.suffix}", "ou=team", PEOPLE)
-        narrow.wait_has("cain@acme.example")
-        server.rename(f"ou=team,{PEOPLE}", "ou=team", f"ou=away,{server.suffix}")
-        narrow.wait_has_not("cain@acme.example")
-        syncd.wait_has("cain@acme.example")
-    finally:
-        narrow.close()
-
-
 def test_serves_and_goes_on_when_slapd_is_killed(folder, server, follow):
     syncd = follow()
     server.kill()
@@ -223,25 +169,6 @@ def test_a_full_refresh_on_request_disturbs_nothing(folder, server, follow):
     syncd.wait_log("full refresh finished", 3)
     assert not syncd.daemon.log_lines("lost the connection")
     syncd.assert_like_new(folder)
-
-
-def test_another_filter_or_base_starts_from_nothing(folder, server, follow):
-    """An old cookie with a new request would silently give nothing (T9)."""
-    syncd = follow()
-    syncd.write_conf(section(server, folder, 'filter = "(mail=adam@*)"'))
-    syncd.daemon.reload()
-    syncd.wait_has_not("eve@acme.example")
-    assert syncd.has("adam@acme.example")
-    syncd.write_conf(section(server, folder))
-    syncd.daemon.reload()
-    syncd.wait_has("eve@acme.example")
-    syncd.daemon.stop()
-    server.add(f"dn: ou=more,{server.suffix}\nobjectClass: organizationalUnit\nou: more\n" + "\n"
-               + mailbox("cain", parent=f"ou=more,{server.suffix}"))
-    syncd.write_conf(section(server, folder).replace(f'base = "{server.suffix}"',
-                                                     f'base = "ou=more,{server.suffix}"'))
-    syncd.start()
-    syncd.wait_has("cain@acme.example")
 
 
 def test_an_entry_that_cannot_be_used_is_skipped_and_said_once(folder, server, follow):
