@@ -459,10 +459,13 @@ START_TEST(a_writer_killed_at_any_moment_leaves_records_and_cookie_in_step)
 }
 END_TEST
 
-/* A reader of its own: looks, says so, and looks again when it is told to. */
+/*
+ * A reader of its own: looks, says so, and looks again when it is told to; all the while it
+ * holds a snapshot of nothing, as one that is stopped does.
+ */
 static int read_twice(int told, int ready)
 {
-	struct snapshot *snapshot;
+	struct snapshot *snapshot, *held;
 	struct record record;
 	struct record_id id = make_id(1, 1);
 	char byte;
@@ -472,9 +475,15 @@ static int read_twice(int told, int ready)
 		return 1;
 	}
 	snapshot_end(snapshot);
-	if (write(ready, "r", 1) != 1 || read(told, &byte, 1) != 1) {
+	if (snapshot_begin(fx.store, &held, &fx.err) != CX_OK ||
+	    write(ready, "r", 1) != 1 || read(told, &byte, 1) != 1) {
 		return 2;
 	}
+	/* Its own state is what it was. While it holds that, the map cannot grow here. */
+	if (snapshot_record(held, &id, &record) != CX_NOTFOUND) {
+		return 5;
+	}
+	snapshot_end(held);
 	if (snapshot_begin(fx.store, &snapshot, &fx.err) != CX_OK) {
 		return 3;
 	}
