@@ -15,7 +15,7 @@
  *
  * The configured directory holds replica files of their own names and a link
  * `current` that names the one in force; syncd publishes a new file by
- * replacing the link, and readers follow within two seconds, idle ones too.
+ * replacing the link, and readers follow within two seconds, idle ones by a store_watch.
  *
  * Order: store_open(), then for each decision snapshot_begin(), look-ups,
  * snapshot_end(). A store may be used by any number of threads; a snapshot by
