@@ -271,9 +271,9 @@ struct span appender_last_key(const struct appender *);
 /* --- store_load.c, store_load_merge.c --------------------------------------------- */
 
 struct load_run;
-/* As store_load_new(), with the number of records a run. */
+/* As store_load_new(), with the most records of a run. */
 enum status store_load_new_sized(struct store_writer *, uint8_t source,
-    size_t run_records, struct store_load **out, struct errbuf *);
+    size_t run_records_max, struct store_load **out, struct errbuf *);
 /* Makes the build of sorted runs and of what other sources (0: all) have. */
 enum status load_merge(struct store_writer *, uint8_t source, struct load_run **runs,
     size_t run_count, struct errbuf *);

@@ -11,16 +11,21 @@
 #include "replica/load_run.h"
 #include "replica/store_lmdb.h"
 
-/* What a run holds: enough to be worth merging, little enough to be sorted in no time. */
+/*
+ * How many records a run holds: few at first, so that a small directory is sorted while it is
+ * received, too; then enough to be worth merging.
+ */
 enum {
-	RUN_RECORD_COUNT = 32768
+	RUN_RECORDS_FIRST = 2048,
+	RUN_RECORDS_MAX = 32768,
+	RUNS_OF_A_SIZE = 4, /* before it doubles */
 };
 #define RUN_BYTES ((size_t)32 << 20)
 
 struct store_load {
 	struct store_writer *writer;
 	uint8_t source;
-	size_t run_records;
+	size_t run_records_max;
 	size_t count;
 	struct load_run *filling; /* NULL: none yet */
 	struct index_set set;     /* to check records that are rare */
@@ -135,7 +140,7 @@ static void end_thread(struct store_load *load, bool is_forgotten)
 /* --- Putting --- */
 
 enum status store_load_new_sized(struct store_writer *writer, uint8_t source,
-    size_t run_records, struct store_load **out, struct errbuf *err)
+    size_t run_records_max, struct store_load **out, struct errbuf *err)
 {
 	struct store_load *load = calloc(1, sizeof(*load));
 
@@ -145,7 +150,7 @@ enum status store_load_new_sized(struct store_writer *writer, uint8_t source,
 	}
 	load->writer = writer;
 	load->source = source;
-	load->run_records = run_records;
+	load->run_records_max = run_records_max;
 	index_init(&load->set);
 	pthread_mutex_init(&load->lock, NULL);
 	pthread_cond_init(&load->changed, NULL);
@@ -162,7 +167,7 @@ enum status store_load_new_sized(struct store_writer *writer, uint8_t source,
 enum status store_load_new(struct store_writer *writer, uint8_t source,
     struct store_load **out, struct errbuf *err)
 {
-	return store_load_new_sized(writer, source, RUN_RECORD_COUNT, out, err);
+	return store_load_new_sized(writer, source, RUN_RECORDS_MAX, out, err);
 }
 
 /* Hands the run that is being filled to the thread. */
@@ -211,6 +216,17 @@ static enum status check_record(struct store_load *load, struct span bytes)
 	return index_build(&nobody, bytes, &load->set);
 }
 
+static bool is_full(const struct store_load *load)
+{
+	size_t doublings = load->run_count / RUNS_OF_A_SIZE;
+	size_t limit = doublings < 8 ? (size_t)RUN_RECORDS_FIRST << doublings
+				     : load->run_records_max;
+
+	limit = limit < load->run_records_max ? limit : load->run_records_max;
+	return load->filling->count >= limit ||
+	       load->filling->incoming.len >= RUN_BYTES;
+}
+
 static enum status put(struct store_load *load, const uint8_t uuid[16],
     struct span record)
 {
@@ -223,8 +239,7 @@ static enum status put(struct store_load *load, const uint8_t uuid[16],
 	}
 	enum status status = run_add(load->filling, uuid, record);
 
-	if (status == CX_OK && (load->filling->count >= load->run_records ||
-				   load->filling->incoming.len >= RUN_BYTES)) {
+	if (status == CX_OK && is_full(load)) {
 		status = pass_on(load);
 	}
 	return status;
