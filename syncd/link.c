@@ -92,6 +92,8 @@ static void *attempt_run(void *argument)
 		n = write(a->pipe_write, "", 1);
 	} while (n < 0 && errno == EINTR);
 	attempt_drop(a);
+	/* Once more: the first call of a function saves all registers, whatever is in them. */
+	link_wipe_stack();
 	return NULL;
 }
 

@@ -19,8 +19,9 @@ void link_no_core(void);
 void link_wipe_begin(LDAP *);
 void link_wipe_end(LDAP *);
 /*
- * Clears what calls left on this thread's stack. Last thing in the thread that binds: what a
- * vector register still held of the request may be saved there by any first call.
+ * Clears what calls left on this thread's stack. After the bind, and last thing in the thread: what
+ * a vector register still holds of the request, the dynamic linker saves there when a
+ * function is called for the first time.
  */
 void link_wipe_stack(void);
 

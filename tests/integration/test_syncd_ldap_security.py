@@ -5,11 +5,12 @@ import re
 
 import pytest
 
+from support.daemons import program
 from support.follower import DOMAIN, Follower, mailbox
 from support.kerberos import Kdc
 from support.slapd import Slapd
 from support.tls import make_ca, make_certificate
-from support.wait import free_port
+from support.wait import free_port, run
 
 SCHEMES = pytest.mark.parametrize("scheme", ["ldaps", "starttls"])
 PASSWORD = "service secret"
@@ -54,12 +55,12 @@ def server(folder):
 def follow(folder, server):
     made = []
 
-    def make(name="follower", program="coexist-syncd-fast", **keys):
+    def make(name="follower", syncd="coexist-syncd-fast", **keys):
         keys = {"uri": f'"{server.uri}"', "starttls": "false", "base": f'"{server.suffix}"',
                 "bind_dn": f'"{server.service_dn}"',
                 "bind_password_file": f'"{folder}/{name}/ldap.secret"', **keys}
         made.append(Follower(folder, "\n  ".join(f"{k} = {v}" for k, v in keys.items()
-                                                 if v is not None), name=name, program=program))
+                                                 if v is not None), name=name, program=syncd))
         return made[-1]
 
     yield make
@@ -246,9 +247,11 @@ def test_nobody_but_root_can_look_into_it(folder, server, follow):
 # --- The password's file ---
 
 def test_a_password_of_another_user_is_not_used_until_it_is_ours(server, follow):
-    syncd = follow(program="coexist-syncd")
+    syncd = follow(syncd="coexist-syncd")
     path = f"{syncd.folder}/ldap.secret"
     os.chown(path, 12345, -1)
+    checked = run([program("coexist-syncd"), "-t", "-c", syncd.conf], check=False)
+    assert checked.returncode == 78 and "belongs to another user" in checked.stderr, checked
     syncd.start()
     syncd.wait_log("belongs to another user")
     os.chown(path, 0, -1)
@@ -257,7 +260,7 @@ def test_a_password_of_another_user_is_not_used_until_it_is_ours(server, follow)
 
 def test_a_password_that_is_put_right_is_noticed(server, follow):
     """Though the next attempt is minutes off, and nobody asks for it."""
-    syncd = follow(program="coexist-syncd")
+    syncd = follow(syncd="coexist-syncd")
     syncd.write_secret("wrong\n")
     syncd.start()
     wait = float(re.search(r"in ([\d.]+) s", syncd.wait_log("next attempt")[0])[1])
