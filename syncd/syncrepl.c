@@ -354,7 +354,9 @@ enum syncrepl_event syncrepl_message(struct syncrepl *s, LDAP *ld, LDAPMessage *
 	case LDAP_RES_SEARCH_ENTRY: return on_entry(s, ld, message);
 	case LDAP_RES_SEARCH_REFERENCE: s->references++; return SYNCREPL_NOTHING;
 	case LDAP_RES_INTERMEDIATE: return on_intermediate(s, ld, message);
-	case LDAP_RES_SEARCH_RESULT: return on_result(s, ld, message);
+	case LDAP_RES_SEARCH_RESULT:
+	/* Samba's, when it does not know the critical control: result 12. */
+	case LDAP_RES_EXTENDED: return on_result(s, ld, message);
 	default: return broken(s, "a message of a kind that belongs to no search");
 	}
 }
