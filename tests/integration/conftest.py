@@ -14,13 +14,16 @@ from support.site import Site, judge_milters  # noqa: E402
 from support.slapd import Slapd  # noqa: E402
 
 
-@pytest.fixture
-def folder():
+def folders():
     """A short path (unix sockets), gone afterwards."""
     path = tempfile.mkdtemp(prefix="cx-")
     os.chmod(path, 0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+make_folder = pytest.fixture(folders, name="folder")
+make_module_folder = pytest.fixture(folders, scope="module", name="module_folder")
 
 
 @pytest.fixture(params=["slapd.conf", "cn=config"])

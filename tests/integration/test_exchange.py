@@ -96,8 +96,8 @@ def make(server, extra, options=""):
 
 
 @pytest.fixture(scope="module", name="exchange")
-def _exchange(tmp_path_factory):
-    server = ExchangeSlapd(str(tmp_path_factory.mktemp("ad")))
+def _exchange(module_folder):
+    server = ExchangeSlapd(f"{module_folder}/ad")
     syncd = None
     try:
         server.add(DIRECTORY)
@@ -293,9 +293,9 @@ OVERRIDES = {
 
 
 @pytest.fixture(scope="module", name="overridden")
-def _overridden(tmp_path_factory):
+def _overridden(module_folder):
     """(slapd, a syncd that reads it with no override)"""
-    server = ExchangeSlapd(str(tmp_path_factory.mktemp("override")))
+    server = ExchangeSlapd(f"{module_folder}/override")
     syncd = None
     try:
         server.add(PERSON)
