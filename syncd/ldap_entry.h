@@ -62,8 +62,8 @@ enum ldap_identity {
 	LDAP_IDENTITY_NS_UNIQUE_ID = 4,
 	LDAP_IDENTITY_DN = 8, /* cannot be searched for */
 };
-enum status ldap_entry_identity(const struct ldap_entry *,
-    uint8_t uuid[SYNC_UUID_SIZE], enum ldap_identity *kind);
+enum status ldap_entry_identity(const struct ldap_entry *, uint8_t uuid[SYNC_UUID_SIZE],
+    enum ldap_identity *kind);
 /* Terms of a filter that find it, one for each kind (an or of enum ldap_identity). */
 void ldap_identity_terms(struct buf *out, unsigned kinds,
     const uint8_t uuid[SYNC_UUID_SIZE]);

@@ -1,6 +1,5 @@
 #include "config.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,12 +7,10 @@
 #include "syncd/ldap_source.h"
 
 /*
- * The server says who it is and how far it has come; then a pass (poll.h), which may
- * be followed by another at once:
+ * The server says who it is and how far it has come (ldap_poll_server.c); then a pass
+ * (poll.h), which may be followed by another at once:
  *
  *   IDLE -> ROOT -> PAGES -> ASK -> RANGES -> delivered -> IDLE, or PAGES of the next pass
- *
- * Between passes the server is asked for our base: that it answers is proof of contact.
  */
 
 /* So many entries that overlap with what is known are read whole each time. */
@@ -137,7 +134,7 @@ static void start_pass(struct ldap_source *ls, enum poll_pass pass, bool is_lean
 	send_page(ls);
 }
 
-static void choose_pass(struct ldap_source *ls)
+void lsrc_poll_choose(struct ldap_source *ls)
 {
 	const char *why;
 
@@ -148,91 +145,6 @@ static void choose_pass(struct ldap_source *ls)
 	}
 	start_pass(ls, why != NULL ? POLL_FULL : POLL_NEW,
 	    ls->polling.last_new > LEAN_MIN && !ls->polling.is_unsearchable);
-}
-
-/* --- The server, before each pass --- */
-
-static void hash_server(struct ldap_source *ls)
-{
-	struct polling *poll = &ls->polling;
-	unsigned char digest[EVP_MAX_MD_SIZE] = { 0 };
-	struct span text = buf_span(&poll->server_text);
-
-	/* Without memory it is another server: a full pass too many. */
-	EVP_Digest(text.ptr, text.len, digest, NULL, EVP_sha256(), NULL);
-	memcpy(poll->server, digest, sizeof(poll->server));
-}
-
-static void send_root(struct ldap_source *ls)
-{
-	static const char *const names[] = { "highestCommittedUSN", "dsServiceName",
-		"dnsHostName", NULL };
-	struct polling *poll = &ls->polling;
-
-	poll->has_usn = false;
-	free(poll->service);
-	poll->service = NULL;
-	buf_clear(&poll->server_text);
-	buf_add_text(&poll->server_text, ls->uris[ls->uri_at]);
-	lsrc_search(ls, "", LDAP_SCOPE_BASE, "(objectClass=*)",
-	    (char **)(uintptr_t)names, NULL, &poll->root_msgid);
-}
-
-static void add_server_value(struct ldap_source *ls, const char *name)
-{
-	const struct attribute *a = entry_find(&ls->entry.entry, name);
-
-	buf_add_char(&ls->polling.server_text, '\0');
-	if (a != NULL && a->count == 1) {
-		buf_add_span(&ls->polling.server_text, a->values[0]);
-	}
-}
-
-static void on_root_entry(struct ldap_source *ls)
-{
-	struct polling *poll = &ls->polling;
-	const struct attribute *a = entry_find(&ls->entry.entry, "highestCommittedUSN");
-
-	poll->has_usn = a != NULL && a->count == 1 &&
-			poll_usn_parse(a->values[0], &poll->usn);
-	a = entry_find(&ls->entry.entry, "dsServiceName");
-	if (a != NULL && a->count == 1 && poll->service == NULL) {
-		poll->service = strndup(a->values[0].ptr, a->values[0].len);
-	}
-	add_server_value(ls, "dsServiceName");
-	add_server_value(ls, "dnsHostName");
-}
-
-/* Active Directory's invocationId is another one after a restore. */
-static void on_root_message(struct ldap_source *ls, LDAPMessage *message)
-{
-	static const char *const names[] = { "invocationId", NULL };
-	struct polling *poll = &ls->polling;
-	bool is_root = ldap_msgid(message) == poll->root_msgid;
-
-	if (ldap_msgtype(message) == LDAP_RES_SEARCH_ENTRY) {
-		if (ldap_entry_load(&ls->entry, ls->ld, message) != CX_OK) {
-			return;
-		}
-		if (is_root) {
-			on_root_entry(ls);
-		} else {
-			add_server_value(ls, "invocationId");
-		}
-		return;
-	}
-	if (ldap_msgtype(message) != LDAP_RES_SEARCH_RESULT) {
-		return;
-	}
-	/* What it does not let us read is not needed. */
-	poll->root_msgid = poll->service_msgid = -1;
-	if (is_root && poll->has_usn && poll->service != NULL) {
-		lsrc_search(ls, poll->service, LDAP_SCOPE_BASE, "(objectClass=*)",
-		    (char **)(uintptr_t)names, NULL, &poll->service_msgid);
-		return;
-	}
-	hash_server(ls);
-	choose_pass(ls);
 }
 
 /* What was to be read again when the last connection, or process, ended. */
@@ -262,7 +174,7 @@ void lsrc_poll_begin(struct ldap_source *ls)
 		ls->polling.identities_ms = lsrc_now_ms() + sync_times.poll_identities;
 	}
 	lsrc_timer_start(ls, TIMER_SILENCE, sync_times.silence);
-	send_root(ls);
+	lsrc_poll_ask_server(ls);
 }
 
 void lsrc_poll_end(struct ldap_source *ls)
@@ -277,7 +189,8 @@ void lsrc_poll_end(struct ldap_source *ls)
 	poll->root_msgid = poll->service_msgid = poll->contact_msgid = -1;
 	poll->is_unsearchable = false;
 	poll->last_new = 0;
-	poll->is_begun = poll->is_blind = poll->was_empty = poll->is_contact_late = false;
+	poll->is_begun = poll->is_blind = poll->was_empty = poll->is_contact_late =
+	    false;
 }
 
 /* --- The end of a pass --- */
@@ -296,8 +209,9 @@ static void advance_mark(struct ldap_source *ls, struct poll_mark *mark, bool *h
 {
 	const struct polling *poll = &ls->polling;
 	const struct poll *p = &ls->poll;
-	bool is_known = poll->has_mark && poll->mark.kind == POLL_MARK_TIME &&
-			memcmp(poll->mark.server, poll->server, sizeof(poll->server)) == 0;
+	bool is_known =
+	    poll->has_mark && poll->mark.kind == POLL_MARK_TIME &&
+	    memcmp(poll->mark.server, poll->server, sizeof(poll->server)) == 0;
 	int64_t old = is_known ? poll->mark.at : 0;
 
 	memset(mark, 0, sizeof(*mark));
@@ -378,8 +292,8 @@ static void log_pass(const struct ldap_source *ls)
 	buf_release(&line);
 	if (p->references > 0 && p->pass == POLL_FULL) {
 		log_warnx(
-		    "directory=%s %zu referrals to other servers are not followed", name,
-		    p->references);
+		    "directory=%s %zu referrals to other servers are not followed",
+		    name, p->references);
 	}
 }
 
@@ -414,7 +328,7 @@ static void finish(struct ldap_source *ls)
 		consider_empty(ls, entries);
 	}
 	if (pass == POLL_NEW &&
-		   (poll->wants_identities || lsrc_now_ms() >= poll->identities_ms)) {
+	    (poll->wants_identities || lsrc_now_ms() >= poll->identities_ms)) {
 		poll->wants_identities = false;
 		start_pass(ls, POLL_IDENTITIES, false);
 		return;
@@ -583,7 +497,8 @@ void lsrc_poll_full(struct ldap_source *ls)
 
 void lsrc_poll_compare_soon(struct ldap_source *ls, int64_t ms, const char *why)
 {
-	if (ls->polling.step == POLLING_IDLE && !lsrc_timer_is_running(ls, TIMER_POLL)) {
+	if (ls->polling.step == POLLING_IDLE &&
+	    !lsrc_timer_is_running(ls, TIMER_POLL)) {
 		return;
 	}
 	log_debug("directory=%s names are compared: %s", ls->source->conf->name, why);
@@ -592,47 +507,6 @@ void lsrc_poll_compare_soon(struct ldap_source *ls, int64_t ms, const char *why)
 	    lsrc_timer_is_running(ls, TIMER_POLL)) {
 		lsrc_timer_start(ls, TIMER_POLL, ms);
 	}
-}
-
-void lsrc_on_contact_timer(struct ldap_source *ls)
-{
-	static char none[] = LDAP_NO_ATTRS;
-	char *attributes[] = { none, NULL };
-	struct polling *poll = &ls->polling;
-
-	if (poll->contact_msgid >= 0) {
-		if (poll->is_contact_late) {
-			lsrc_lost(ls, "the server does not answer");
-			return;
-		}
-		poll->is_contact_late = true;
-	} else {
-		poll->is_contact_late = false;
-		if (!lsrc_search(ls, ls->source->conf->base, LDAP_SCOPE_BASE,
-			"(objectClass=*)", attributes, NULL, &poll->contact_msgid)) {
-			return;
-		}
-	}
-	lsrc_timer_start(ls, TIMER_CONTACT, ls->source->contact_ms);
-}
-
-static void on_contact_message(struct ldap_source *ls, LDAPMessage *message)
-{
-	char text[256];
-	struct batch batch;
-
-	if (ldap_msgtype(message) != LDAP_RES_SEARCH_RESULT) {
-		return;
-	}
-	ls->polling.contact_msgid = -1;
-	if (lsrc_result_of(ls, message, text) != LDAP_SUCCESS) {
-		return; /* no proof of anything; the next pass says what is wrong */
-	}
-	batch_init(&batch, ls->source->id, ls->source->scratch);
-	batch.has_contact = true;
-	/* What is wrong with the replica was said. */
-	(void)source_deliver(ls->source, &batch);
-	batch_release(&batch);
 }
 
 bool lsrc_poll_owns(const struct ldap_source *ls, int msgid)
@@ -650,8 +524,8 @@ void lsrc_poll_message(struct ldap_source *ls, LDAPMessage *message)
 	if (msgid == ls->poll.msgid) {
 		on_pass_message(ls, message);
 	} else if (msgid == ls->polling.contact_msgid) {
-		on_contact_message(ls, message);
+		lsrc_contact_message(ls, message);
 	} else {
-		on_root_message(ls, message);
+		lsrc_poll_server_message(ls, message);
 	}
 }

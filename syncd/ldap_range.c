@@ -14,7 +14,8 @@ static bool take_number(struct span *rest, uint32_t *out)
 	uint64_t value = 0;
 	size_t count = 0;
 
-	while (count < rest->len && rest->ptr[count] >= '0' && rest->ptr[count] <= '9') {
+	while (count < rest->len && rest->ptr[count] >= '0' &&
+	       rest->ptr[count] <= '9') {
 		value = value * 10 + (uint64_t)(rest->ptr[count++] - '0');
 		if (value >= UINT32_MAX) {
 			return false;
@@ -201,7 +202,8 @@ static struct range_attribute *waiting(const struct range_entry *re)
 	return NULL;
 }
 
-static struct span name_of(const struct range_entry *re, const struct range_attribute *a)
+static struct span name_of(const struct range_entry *re,
+    const struct range_attribute *a)
 {
 	return (struct span){ re->bytes.data + a->name_offset, a->name_len };
 }

@@ -22,16 +22,16 @@ struct range_entry {
 	struct buf bytes; /* names and values */
 	struct range_slot {
 		size_t offset, len, attribute;
-	} *slots;
+	} * slots;
 	size_t slot_count, slot_room;
 	struct range_attribute {
 		size_t name_offset, name_len, count;
 		uint32_t next; /* the first value that has not come */
 		bool is_whole;
-	} *attributes;
+	} * attributes;
 	size_t attribute_count, attribute_room;
-	size_t dn_len; /* the DN is the first of `bytes` */
-	size_t total;  /* bytes of values */
+	size_t dn_len;     /* the DN is the first of `bytes` */
+	size_t total;      /* bytes of values */
 	size_t stamps_len; /* the stamps are behind the DN */
 	struct attribute *built;
 	struct span *values;

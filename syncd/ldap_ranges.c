@@ -199,7 +199,8 @@ static enum status give_up(struct ldap_source *ls, const struct range_job *job,
 		is_known = false; /* as of any entry that is too large */
 		reason = ldap_entry_too_large();
 	} else if (why == CX_ETEMP) {
-		reason = "its values come in ranges, and it changes faster than we read";
+		reason =
+		    "its values come in ranges, and it changes faster than we read";
 	}
 	source_skipped(ls->source, dn, reason);
 	return is_known ? CX_OK : batch_unusable(job->batch, job->uuid, dn, reason);
@@ -255,7 +256,8 @@ static void on_result(struct ldap_source *ls, LDAPMessage *message)
 		r->is_orphan = false;
 		return;
 	}
-	if (result == LDAP_NO_SUCH_OBJECT || (result == LDAP_SUCCESS && !r->has_entry)) {
+	if (result == LDAP_NO_SUCH_OBJECT ||
+	    (result == LDAP_SUCCESS && !r->has_entry)) {
 		r->status = CX_NOTFOUND;
 	} else if (result == LDAP_BUSY || result == LDAP_UNAVAILABLE) {
 		lsrc_failed(ls, text);

@@ -15,7 +15,7 @@ struct ranges {
 		struct batch *batch; /* borrowed: whose it is */
 		uint8_t uuid[16];
 		char *dn;
-	} *jobs;
+	} * jobs;
 	size_t count, room;
 	/* The rest is of the first job, and ldap_ranges.c's. */
 	struct range_entry whole;

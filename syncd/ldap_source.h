@@ -26,6 +26,7 @@
  *   ldap_reread.c      entries whose references slapd may have repaired
  *   ldap_agenda.c      what is still to be read, kept over a crash or a lost connection
  *   ldap_polling.c     passes at intervals, for servers that cannot persist
+ *   ldap_poll_server.c what such a server says of itself, and contact with it
  *   ldap_ranges.c      entries whose values come in parts
  *
  * States: waiting -> connecting -> refresh -> persist (or poll) -> waiting ... A
@@ -248,7 +249,12 @@ void lsrc_poll_message(struct ldap_source *, LDAPMessage *);
 void lsrc_poll_full(struct ldap_source *);
 /* The next pass compares all names. Nothing where we do not poll. */
 void lsrc_poll_compare_soon(struct ldap_source *, int64_t ms, const char *why);
+/* ldap_poll_server.c: asks, then calls lsrc_poll_choose() */
+void lsrc_poll_ask_server(struct ldap_source *);
+void lsrc_poll_server_message(struct ldap_source *, LDAPMessage *);
+void lsrc_poll_choose(struct ldap_source *);
 void lsrc_on_contact_timer(struct ldap_source *);
+void lsrc_contact_message(struct ldap_source *, LDAPMessage *);
 
 /* The result code of a message, and the server's text (escaped, in `text`). */
 int lsrc_result_of(struct ldap_source *, LDAPMessage *, char text[256]);

@@ -185,12 +185,14 @@ static enum status note_fact(struct poll *p, const uint8_t uuid[16])
 	if (uuid_set_find(&p->seen, uuid, &at)) {
 		return CX_OK;
 	}
-	p->facts[p->seen.count] = (struct poll_fact){ poll_dn_hash(p->entry.entry.dn), false };
+	p->facts[p->seen.count] =
+	    (struct poll_fact){ poll_dn_hash(p->entry.entry.dn), false };
 	return CX_OK;
 }
 
 /* Only its name and its stamps came. */
-static enum status note_identity(struct poll *p, const uint8_t uuid[16], bool is_changed)
+static enum status note_identity(struct poll *p, const uint8_t uuid[16],
+    bool is_changed)
 {
 	enum status status = note_fact(p, uuid);
 
@@ -201,8 +203,8 @@ static enum status note_identity(struct poll *p, const uint8_t uuid[16], bool is
 	return status;
 }
 
-static enum status load(struct poll *p, LDAP *ld, LDAPMessage *message, uint8_t uuid[16],
-    bool *is_good)
+static enum status load(struct poll *p, LDAP *ld, LDAPMessage *message,
+    uint8_t uuid[16], bool *is_good)
 {
 	enum ldap_identity kind;
 	enum status status = ldap_entry_load(&p->entry, ld, message);

@@ -62,27 +62,30 @@ struct poll {
 	struct uuid_set seen;
 	struct poll_fact *facts; /* of `seen`, in its order */
 	size_t fact_room;
-	struct poll_stamps stamps;      /* of the passes so far: name and stamps, hashed */
+	struct poll_stamps stamps; /* of the passes so far: name and stamps, hashed */
 	struct poll_stamps next_stamps; /* what this pass saw */
 	struct uuid_set wanted;         /* to be read: changed, or unknown */
 	struct uuid_set absent;         /* known, and did not come */
 	struct uuid_set missing;        /* absent in the last complete pass as well */
 	struct uuid_set gone;           /* absent, and not found by a direct search */
 	size_t ask_at;                  /* of `wanted`, then of `absent` */
-	struct uuid_set asked;    /* in the search under way */
-	struct uuid_set answered; /* in all of them: there */
-	uint8_t witness[16]; /* one that came: a search that does not find it proves nothing */
+	struct uuid_set asked;          /* in the search under way */
+	struct uuid_set answered;       /* in all of them: there */
+	uint8_t witness
+	    [16]; /* one that came: a search that does not find it proves nothing */
 	bool has_witness, found_witness;
-	unsigned kinds;      /* of identities that came: an or of enum ldap_identity */
+	unsigned kinds; /* of identities that came: an or of enum ldap_identity */
 	bool has_time;
-	int64_t time_max;    /* of all timestamps that came */
+	int64_t time_max; /* of all timestamps that came */
 	bool has_news;
-	int64_t news_max;    /* of those that came with an entry that was not known like that */
-	bool has_unread; /* one that is wanted was not found by its id: it cannot be searched for */
-	size_t entries;  /* that came */
-	size_t whole;    /* of them, not with their stamps only */
+	int64_t
+	    news_max; /* of those that came with an entry that was not known like that */
+	bool
+	    has_unread; /* one that is wanted was not found by its id: it cannot be searched for */
+	size_t entries; /* that came */
+	size_t whole;   /* of them, not with their stamps only */
 	size_t references;
-	int64_t started_ms;  /* the owner's */
+	int64_t started_ms; /* the owner's */
 	int result;
 	char text[256]; /* not escaped */
 };

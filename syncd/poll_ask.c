@@ -28,9 +28,8 @@ bool poll_needs_all(const struct poll *p)
 /* The entry in turn; false: no more. Very many that did not come are left to the next pass. */
 static bool next_id(struct poll *p, const uint8_t **uuid)
 {
-	size_t absent = p->absent.count <= POLL_ASK_MAX && p->seen.count > 0
-			    ? p->absent.count
-			    : 0;
+	size_t absent =
+	    p->absent.count <= POLL_ASK_MAX && p->seen.count > 0 ? p->absent.count : 0;
 
 	if (p->ask_at < p->wanted.count) {
 		*uuid = p->wanted.list[p->ask_at++];
@@ -139,9 +138,11 @@ enum poll_event poll_ask_message(struct poll *p, LDAP *ld, LDAPMessage *message)
 	default: break;
 	}
 	snprintf(p->text, sizeof(p->text), "%s",
-	    status != CX_OK ? status_text(status) : text ? text : "");
+	    status != CX_OK ? status_text(status)
+	    : text          ? text
+			    : "");
 	ldap_memfree(text);
-	return status != CX_OK							? POLL_BROKEN
+	return status != CX_OK                                   ? POLL_BROKEN
 	       : ldap_msgtype(message) == LDAP_RES_SEARCH_RESULT ? event
 								 : POLL_NOTHING;
 }

@@ -18,7 +18,8 @@ static bool visit_record(void *context, const struct record_id *id, struct span 
 	} else if (p->pass == POLL_IDENTITIES) {
 		p->facts[at].is_known = true;
 		if (record_open(stored, &record) != CX_OK ||
-		    poll_dn_hash(record_first(&record, TAG_DN)) != p->facts[at].dn_hash) {
+		    poll_dn_hash(record_first(&record, TAG_DN)) !=
+			p->facts[at].dn_hash) {
 			look->status = uuid_set_add(&p->wanted, id->uuid);
 		}
 	}
@@ -65,7 +66,7 @@ static enum status compare_list(struct poll *p, struct store_writer *store,
 
 	sync_notes_key(key, p->source->id, what);
 	status = store_get_meta(store, key, &list);
-	return status == CX_OK		? compare(p, list)
+	return status == CX_OK         ? compare(p, list)
 	       : status == CX_NOTFOUND ? CX_OK
 				       : status;
 }

@@ -133,7 +133,8 @@ bool poll_time_parse(struct span text, int64_t *out)
 	    day > days_in(year, month) || hour > 23 || minute > 59 || second > 60) {
 		return false;
 	}
-	seconds = days_of(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second;
+	seconds =
+	    days_of(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second;
 	if (!take_fraction(&text, unit_s, &seconds) || !take_zone(&text, &seconds) ||
 	    seconds < 0 || seconds > TIME_MAX) {
 		return false;

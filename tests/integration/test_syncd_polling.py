@@ -344,3 +344,33 @@ def test_timestamps_that_cannot_be_searched_for(folder, server, follow):
     syncd.wait_has("kain@acme.example")
     assert len(passes(syncd, "full")) > 1
     syncd.assert_like_new(folder)
+
+
+def big_group(name, members):
+    return (f"dn: cn={name},{PEOPLE}\nobjectClass: groupOfNames\nobjectClass: coexistGroup\n"
+            f"cn: {name}\nmail: {name}@acme.example\n"
+            + "".join(f"member: uid=somebody{i},{PEOPLE}\n" for i in range(members)) + "\n")
+
+
+@pytest.mark.parametrize("sync", ["poll", "persist"])
+def test_large_entries(folder, server, sync):
+    """A group of 100,000 fits; what is over any sane size is left out alone."""
+    server.stop()
+    text = (big_group("fits", 100000) + big_group("over", 140000)
+            + mailbox("long", f"displayName: {'x' * 70000}")
+            + mailbox("names", *(f"coexistProxyAddress: smtp:n{i}@acme.example"
+                                 for i in range(10000))))
+    run(["/usr/sbin/slapadd", "-q", *server.config], stdin=text)
+    server.start()
+    follower = Follower(folder, section(server, folder, HOUR).replace('"poll"', f'"{sync}"'))
+    try:
+        follower.start()
+        follower.wait_has("somebody99999,")
+        assert follower.has("n9999@acme.example") and follower.has("adam@acme.example")
+        assert follower.daemon.log_lines("entry skipped: more than 131072 values, or 32 MB of them "
+                                         "dn=.cn=over,")
+        assert not follower.has("over@acme.example")
+        server.add(mailbox("cain"))
+        follower.wait_has("cain@acme.example")
+    finally:
+        follower.close()
