@@ -3,11 +3,13 @@ Several directories at once, slapd and LDIF files: whose word counts, what each 
 no change of the configuration makes a recipient of ours unknown for a moment.
 """
 
+import json
 import os
 import threading
 
 import pytest
 
+from support.daemons import coexistctl
 from support.directories import Directories
 from support.ldif import CONTAINERS, SUFFIX, change, connector, custom, domain, group, mailbox, person_dn
 from support.slapd import Slapd
@@ -156,8 +158,17 @@ def test_logins_follow_precedence_too(server, both):
     syncd.wait_log('directory=pop login adam of "uid=adam,ou=people,dc=pop,.*" is also that of '
                    '"uid=adam,.*dc=acme.*" in directory=corp, which wins')
     syncd.wait_log('directory=pop login kid of ".*" is also that of ".*": it is nobody')
+    found = {(f["check"], f["detail"]) for f in findings(syncd)}
+    assert {("loginConflict", login) for login in ("adam", "cain", "kid", ours("eve"))} <= found
     server.delete(person_dn("cain"))
     wait_for(lambda: relay("cain"), "the second to have its say")
+
+
+def findings(syncd):
+    """What coexistctl check says."""
+    done = coexistctl(syncd.conf, "check", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    return json.loads(done.stdout)["findings"]
 
 
 # --- What each provides ---
