@@ -1,5 +1,6 @@
 """A whole site: directory, replica, daemons, Postfix, sinks."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -186,10 +187,13 @@ log {{ level = "debug" }}
         return self
 
     def wait_loaded(self):
-        """Until syncd has published a first load."""
-        wait_for(lambda: coexistctl(self.conf, "dump").returncode == 0
-                 and coexistctl(self.conf, "dump").stdout,
-                 lambda: f"the first load:\n{self.syncd.log_text()[-4000:]}")
+        """Until syncd has published the first load of each directory."""
+        wait_for(self._is_loaded, lambda: f"the first load:\n{self.syncd.log_text()[-4000:]}")
+
+    def _is_loaded(self):
+        status = coexistctl(self.conf, "status", "--json").stdout
+        directories = json.loads(status)["directories"] if status else []
+        return directories and all(each["loaded"] for each in directories)
 
     def connect(self, **options):
         return self.postfix.connect(**options)
