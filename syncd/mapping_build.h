@@ -111,6 +111,12 @@ static inline bool mapping_is_limited(const struct mapping *mapping)
 bool mapping_allows_domain(const struct mapping *, struct span domain);
 /* The same of an address; of other types than SMTP none does. */
 bool mapping_allows_address(const struct mapping *, const struct address *);
+/*
+ * Whether an entry lies where its directory says that they do. A server of somebody else
+ * could name any DN, and so pass for an entry of ours that is gone.
+ */
+enum status mapping_is_within_base(const struct mapping *, struct span dn,
+    const struct key *own, bool *out);
 
 /* What follows the first RDN; nothing: empty. */
 struct span dn_parent(struct span dn);
