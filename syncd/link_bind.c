@@ -85,6 +85,8 @@ static int failed(struct link_result *result, LDAP *ld, const char *doing, int c
 	return code;
 }
 
+#define READ_AHEAD 65536
+
 struct int_option {
 	int option, value;
 };
@@ -281,6 +283,20 @@ static int bind_as_told(LDAP *ld, const struct link_settings *s,
 }
 
 /*
+ * Many messages are read in one go; libldap reads each in two, and asks before whether
+ * there is one. What is read ahead is given out by ldap_result() before it looks at the socket.
+ */
+static bool read_ahead(LDAP *ld)
+{
+	Sockbuf *sockbuf = NULL;
+	int size = READ_AHEAD;
+
+	return ldap_get_option(ld, LDAP_OPT_SOCKBUF, &sockbuf) == LDAP_OPT_SUCCESS &&
+	       ber_sockbuf_add_io(sockbuf, &ber_sockbuf_io_readahead,
+		   LBER_SBIOD_LEVEL_APPLICATION, &size) == 0;
+}
+
+/*
  * libldap's asynchronous connect leaves the descriptor blocking: a record that stops half-way
  * would hold the loop for ever.
  */
@@ -290,7 +306,7 @@ static int unblock(LDAP *ld, struct link_result *result)
 
 	if (ldap_get_option(ld, LDAP_OPT_DESC, &fd) == LDAP_OPT_SUCCESS && fd >= 0 &&
 	    (flags = fcntl(fd, F_GETFL)) >= 0 &&
-	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0) {
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 && read_ahead(ld)) {
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		return LDAP_SUCCESS;
 	}
