@@ -17,15 +17,30 @@ struct conf *current_hold(void *context)
 	return conf;
 }
 
-void current_replace(struct current *current, struct conf *conf)
+struct keys *current_hold_keys(void *context)
+{
+	struct current *current = context;
+	struct keys *keys;
+
+	pthread_mutex_lock(&current->lock);
+	keys = keys_ref(current->keys);
+	pthread_mutex_unlock(&current->lock);
+	return keys;
+}
+
+void current_replace(struct current *current, struct conf *conf, struct keys *keys)
 {
 	struct conf *old;
+	struct keys *old_keys;
 
 	pthread_mutex_lock(&current->lock);
 	old = current->conf;
+	old_keys = current->keys;
 	current->conf = conf;
+	current->keys = keys;
 	pthread_mutex_unlock(&current->lock);
 	conf_unref(old);
+	keys_unref(old_keys);
 }
 
 static void warn_if_other(const char *key, const char *old, const char *new)
@@ -40,9 +55,15 @@ void current_reload(struct current *current, const char *path)
 	struct errbuf err;
 	struct conf *old;
 	struct conf *new;
+	struct keys *keys;
 
 	if (conf_load(path, &new, &err) != CX_OK) {
 		log_error("configuration not reloaded: %s", err.text);
+		return;
+	}
+	if (keys_load(new, &keys, &err) != CX_OK) {
+		log_error("configuration not reloaded: %s", err.text);
+		conf_unref(new);
 		return;
 	}
 	old = current_hold(current);
@@ -51,6 +72,6 @@ void current_reload(struct current *current, const char *path)
 	warn_if_other("milter user", old->milter.user, new->milter.user);
 	conf_unref(old);
 	log_set_level(new->log_level);
-	current_replace(current, new);
+	current_replace(current, new, keys);
 	log_info("configuration reloaded");
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "daemon/conf.h"
+#include "daemon/keys.h"
 
 /*
  * The configuration in force, which a reload replaces under the feet of the sessions:
@@ -12,17 +13,20 @@
 struct current {
 	pthread_mutex_t lock;
 	struct conf *conf;
+	struct keys *keys; /* of that configuration */
 };
 
-#define CURRENT_INIT              \
- {                                \
-  PTHREAD_MUTEX_INITIALIZER, NULL \
+#define CURRENT_INIT                    \
+ {                                      \
+  PTHREAD_MUTEX_INITIALIZER, NULL, NULL \
  }
 
 /* A reference, for conf_unref(). `current` is a struct current. */
 struct conf *current_hold(void *current);
-/* Takes the caller's reference. NULL: only lets go of the old one. */
-void current_replace(struct current *, struct conf *);
+/* The same for its secrets, for keys_unref(). */
+struct keys *current_hold_keys(void *current);
+/* Takes the caller's references. NULL: only lets go of the old ones. */
+void current_replace(struct current *, struct conf *, struct keys *);
 /*
  * Reads the file again. On a mistake it is logged and the old one stays. What only a
  * start can change is named in a warning.

@@ -13,6 +13,7 @@ void envelope_init(struct envelope *envelope)
 {
 	*envelope = (struct envelope){ 0 };
 	pool_init(&envelope->pool);
+	keytab_init(&envelope->expanded_ids);
 	keytab_init(&envelope->by_key);
 	keytab_init(&envelope->decided);
 }
@@ -20,10 +21,12 @@ void envelope_init(struct envelope *envelope)
 void envelope_release(struct envelope *envelope)
 {
 	pool_release(&envelope->pool);
+	keytab_release(&envelope->expanded_ids);
 	keytab_release(&envelope->by_key);
 	keytab_release(&envelope->decided);
 	free(envelope->recipients);
 	free(envelope->addresses);
+	free(envelope->expanded);
 	envelope_init(envelope);
 }
 
@@ -240,6 +243,35 @@ static enum status keep_paths(struct envelope *envelope,
 	return CX_OK;
 }
 
+static enum status note_expanded(struct envelope *envelope,
+    const struct resolution *resolution)
+{
+	for (size_t i = 0; i < resolution->expanded_count; i++) {
+		struct span id = { (const char *)resolution->expanded[i], 16 };
+		void *array = envelope->expanded;
+
+		if (envelope->expanded_count == ENVELOPE_EXPANDED_MAX) {
+			break;
+		}
+		if (keytab_find(&envelope->expanded_ids, id) != KEYTAB_NONE) {
+			continue;
+		}
+		id = pool_copy(&envelope->pool, id);
+		if (id.ptr == NULL ||
+		    reserve(&array, &envelope->expanded_size, envelope->expanded_count,
+			sizeof(*envelope->expanded)) != CX_OK) {
+			return CX_ENOMEM;
+		}
+		envelope->expanded = array;
+		if (keytab_add(&envelope->expanded_ids, id,
+			(uint32_t)envelope->expanded_count) != CX_OK) {
+			return CX_ENOMEM;
+		}
+		memcpy(envelope->expanded[envelope->expanded_count++], id.ptr, 16);
+	}
+	return CX_OK;
+}
+
 enum status envelope_add(struct envelope *envelope, const struct envelope_entry *entry,
     const struct resolution *resolution, unsigned max_deliveries)
 {
@@ -266,6 +298,9 @@ enum status envelope_add(struct envelope *envelope, const struct envelope_entry 
 	if (status == CX_OK) {
 		status =
 		    keep_paths(envelope, paths, recipient.path_count, &recipient.paths);
+	}
+	if (status == CX_OK) {
+		status = note_expanded(envelope, resolution);
 	}
 	if (status == CX_OK) {
 		recipient.object = pool_copy(&envelope->pool, resolution->object);

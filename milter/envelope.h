@@ -19,6 +19,9 @@
  * functions for each recipient that is accepted; envelope_release().
  */
 
+/* As many as go into a trace; of more, the first. */
+#define ENVELOPE_EXPANDED_MAX 4000
+
 /* Deliveries counted for each recipient anew, beyond the limit for distinct ones. */
 #define ENVELOPE_PATHS_PER_DELIVERY 8
 
@@ -56,6 +59,11 @@ struct envelope {
 	struct envelope_address *addresses;
 	size_t address_count;
 	size_t address_size;
+	/* What was expanded for it, or is handed to another system: for the trace. */
+	uint8_t (*expanded)[16];
+	size_t expanded_count;
+	size_t expanded_size;
+	struct keytab expanded_ids;
 	struct keytab by_key;  /* key -> address */
 	struct keytab decided; /* key -> first recipient with it */
 	size_t delivery_count; /* distinct ones */

@@ -61,7 +61,9 @@ static void judge_in(struct snapshot *snapshot, const struct judge_question *ask
 		.snapshot = snapshot, .settings = asked->settings, .now = asked->now
 	};
 	struct question question = { .address = asked->address,
-		.want_deliveries = true };
+		.want_deliveries = true,
+		.was_expanded = asked->was_expanded,
+		.was_expanded_context = asked->was_expanded_context };
 	struct authorization authorization;
 	enum status status;
 

@@ -20,6 +20,9 @@ struct judge_question {
 	bool is_trusted;
 	/* Envelope sender, where it must be the login's own; NULL: not asked. */
 	const struct address *sender;
+	/* As in struct question: the message was here before. NULL: it was not. */
+	question_was_expanded *was_expanded;
+	void *was_expanded_context;
 };
 
 struct judgement {

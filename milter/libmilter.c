@@ -14,7 +14,7 @@
 
 #define FILTER_NAME "coexist-milter"
 /* What an MTA must let us do; ORCPT and NOTIFY are not to be had otherwise. */
-#define ACTIONS (SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT)
+#define ACTIONS (SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT | SMFIF_ADDHDRS)
 /* libmilter closes its sessions on its own; this is how long a reply may take to leave. */
 #define REPLY_WAIT_MS 100
 
@@ -34,6 +34,7 @@ struct link {
 	struct session *session;
 	bool has_connect_reply; /* the MTA waits for one */
 	bool has_mail_reply;
+	bool has_header_reply;
 	bool wants_mailer;
 };
 
@@ -82,6 +83,7 @@ static struct link *link_of(SMFICTX *ctx)
 	}
 	link->has_connect_reply = true;
 	link->has_mail_reply = true;
+	link->has_header_reply = true;
 	link->session = session_new(env);
 	if (link->session == NULL || smfi_setpriv(ctx, link) != MI_SUCCESS) {
 		link_free(link);
@@ -131,7 +133,7 @@ static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
 }
 
 /*
- * Only what is needed: CONNECT and MAIL without a reply, RCPT, end of message. Over TCP
+ * Only what is needed: CONNECT, MAIL and headers without a reply, RCPT, end of message. Over TCP
  * also DATA, for the sake of its reply: Postfix sends the macros of DATA and the end of
  * message from two processes in two small writes, and the second would wait for the
  * delayed acknowledgement of the first (background/performance.md, "the 40 ms trap").
@@ -139,18 +141,24 @@ static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
 static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions,
     unsigned long steps, unsigned long *actions_out, unsigned long *steps_out)
 {
-	unsigned long wanted = SMFIP_NOHELO | SMFIP_NOHDRS | SMFIP_NOEOH |
-			       SMFIP_NOBODY | SMFIP_NOUNKNOWN | SMFIP_NR_CONN |
-			       SMFIP_NR_MAIL;
+	unsigned long wanted = SMFIP_NOHELO | SMFIP_NOEOH | SMFIP_NOBODY |
+			       SMFIP_NOUNKNOWN | SMFIP_NR_CONN | SMFIP_NR_MAIL |
+			       SMFIP_NR_HDR;
 	struct conf *conf = env->conf_hold(env->conf_context);
+	struct keys *keys = env->keys_hold(env->conf_context);
 
 	link->wants_mailer = conf->milter.enforce;
 	conf_unref(conf);
+	/* Headers are for the trace, and without a secret there is none. */
+	if (keys->site.count == 0) {
+		wanted |= SMFIP_NOHDRS;
+	}
+	keys_unref(keys);
 	if (!is_tcp) {
 		wanted |= SMFIP_NODATA;
 	}
 	if ((actions & ACTIONS) != ACTIONS) {
-		log_error("the MTA lets no milter add and delete recipients (%#lx)",
+		log_error("the MTA lets no milter edit recipients and headers (%#lx)",
 		    actions);
 		return SMFIS_REJECT;
 	}
@@ -158,6 +166,7 @@ static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions
 	*steps_out = wanted & steps;
 	link->has_connect_reply = !(*steps_out & SMFIP_NR_CONN);
 	link->has_mail_reply = !(*steps_out & SMFIP_NR_MAIL);
+	link->has_header_reply = !(*steps_out & SMFIP_NR_HDR);
 	if (actions & SMFIF_SETSYMLIST) {
 		ask_for_macros(ctx, link->wants_mailer);
 	}
@@ -322,6 +331,23 @@ static sfsistat on_data(SMFICTX *ctx)
 	return SMFIS_CONTINUE;
 }
 
+static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
+{
+	struct link *link;
+	bool has_reply = true;
+
+	if (!enter()) {
+		return SMFIS_TEMPFAIL;
+	}
+	link = link_of(ctx);
+	if (link) {
+		session_header(link->session, span_of(name), span_of(value));
+		has_reply = link->has_header_reply;
+	}
+	leave();
+	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+}
+
 static bool apply(SMFICTX *ctx, const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++) {
@@ -332,6 +358,9 @@ static bool apply(SMFICTX *ctx, const struct plan *plan)
 		case EDIT_ADD:
 			result = smfi_addrcpt_par(ctx, edit->address,
 			    edit->arguments[0] ? edit->arguments : NULL);
+			break;
+		case EDIT_HEADER:
+			result = smfi_addheader(ctx, edit->address, edit->arguments);
 			break;
 		case EDIT_DELETE: result = smfi_delrcpt(ctx, edit->address); break;
 		}
@@ -410,6 +439,7 @@ enum status libmilter_open(int fd, bool listens_on_tcp,
 		.xxfi_connect = on_connect,
 		.xxfi_envfrom = on_mail,
 		.xxfi_envrcpt = on_rcpt,
+		.xxfi_header = on_header,
 		.xxfi_data = on_data,
 		.xxfi_eom = on_end,
 		.xxfi_abort = on_abort,

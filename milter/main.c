@@ -92,6 +92,7 @@ static int serve(const struct conf *conf, int fd)
 	bool is_tcp = strncmp(conf->milter.listen, "inet:", 5) == 0;
 	struct session_env env = { .conf_context = &current,
 		.conf_hold = current_hold,
+		.keys_hold = current_hold_keys,
 		.judge = judge_by_store,
 		.now = now };
 	struct store_watch *store_watch;
@@ -141,6 +142,7 @@ static int serve(const struct conf *conf, int fd)
 int main(int argc, char **argv)
 {
 	struct conf *conf;
+	struct keys *keys;
 	struct errbuf err;
 	int exit_code;
 	int fd;
@@ -150,12 +152,17 @@ int main(int argc, char **argv)
 	process_block_signals();
 	conf = process_load_conf(&process);
 	log_set_level(conf->log_level);
+	if (keys_load(conf, &keys, &err) != CX_OK) {
+		log_error("%s", err.text);
+		conf_unref(conf);
+		return EX_CONFIG;
+	}
 	if (listener_open(conf->milter.listen, LISTEN_BACKLOG, &fd, &err) != CX_OK) {
 		log_error("%s", err.text);
 		conf_unref(conf);
 		return EX_OSERR;
 	}
-	current_replace(&current, conf_ref(conf));
+	current_replace(&current, conf_ref(conf), keys);
 	exit_code = serve(conf, fd);
 	/* `current` keeps its own reference: the watcher may be reading it. */
 	conf_unref(conf);

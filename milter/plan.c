@@ -22,7 +22,6 @@ struct maker {
 	struct fate *fates;
 	struct keytab deleted;          /* spellings */
 	struct keytab kept_local_parts; /* for local submissions */
-	size_t size;                    /* of plan->edits */
 };
 
 void plan_init(struct plan *plan)
@@ -92,21 +91,20 @@ static void judge(struct maker *maker)
 	}
 }
 
-static enum status put(struct maker *maker, enum edit_kind kind, struct span address,
+static enum status put(struct plan *plan, enum edit_kind kind, struct span address,
     struct span arguments)
 {
-	struct plan *plan = maker->plan;
 	struct edit edit = { .kind = kind };
 
-	if (plan->count == maker->size) {
-		size_t larger = maker->size ? maker->size * 2 : 8;
+	if (plan->count == plan->size) {
+		size_t larger = plan->size ? plan->size * 2 : 8;
 		struct edit *edits = reallocarray(plan->edits, larger, sizeof(*edits));
 
 		if (edits == NULL) {
 			return CX_ENOMEM;
 		}
 		plan->edits = edits;
-		maker->size = larger;
+		plan->size = larger;
 	}
 	edit.address = pool_text(&plan->pool, address);
 	edit.arguments = pool_text(&plan->pool, arguments);
@@ -135,7 +133,7 @@ static enum status put_addition(struct maker *maker, struct span address,
 	dsn_build(&recipient->dsn, role, maker->envelope->mta, recipient->typed,
 	    &arguments);
 	if (!path.failed && !arguments.failed) {
-		status = put(maker, EDIT_ADD, buf_span(&path), buf_span(&arguments));
+		status = put(maker->plan, EDIT_ADD, buf_span(&path), buf_span(&arguments));
 	}
 	buf_release(&path);
 	buf_release(&arguments);
@@ -224,7 +222,7 @@ static enum status delete_spelling(struct maker *maker, struct span spelling)
 		return CX_OK;
 	}
 	status = keytab_add(&maker->deleted, spelling, 0);
-	return status == CX_OK ? put(maker, EDIT_DELETE, spelling, SPAN("")) : status;
+	return status == CX_OK ? put(maker->plan, EDIT_DELETE, spelling, SPAN("")) : status;
 }
 
 /* What stands before the last "@". */
@@ -359,4 +357,9 @@ enum status plan_make(const struct envelope *envelope, struct plan *out)
 	keytab_release(&maker.kept_local_parts);
 	free(maker.fates);
 	return status;
+}
+
+enum status plan_add_header(struct plan *plan, struct span name, struct span value)
+{
+	return put(plan, EDIT_HEADER, name, value);
 }

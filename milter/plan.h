@@ -20,18 +20,19 @@
 enum edit_kind {
 	EDIT_ADD,
 	EDIT_DELETE,
+	EDIT_HEADER, /* at the end of the headers: name and value */
 };
 
 struct edit {
 	enum edit_kind kind;
-	char *address;   /* in the form that the MTA wants for this edit */
-	char *arguments; /* EDIT_ADD: NOTIFY and ORCPT; may be "" */
+	char *address;   /* in the form that the MTA wants for this edit; EDIT_HEADER: name */
+	char *arguments; /* EDIT_ADD: NOTIFY and ORCPT; may be ""; EDIT_HEADER: value */
 };
 
 struct plan {
 	struct pool pool;
 	struct edit *edits;
-	size_t count;
+	size_t count, size;
 	size_t add_count; /* the first ones */
 };
 
@@ -51,5 +52,7 @@ void plan_release(struct plan *); /* and ready for use again */
  * message would be left with no recipient; there is no plan.
  */
 enum status plan_make(const struct envelope *, struct plan *out);
+/* One more edit, behind those of the envelope. CX_ENOMEM: the plan is of no use any more. */
+enum status plan_add_header(struct plan *, struct span name, struct span value);
 
 #endif

@@ -9,12 +9,15 @@
 #include <strings.h>
 
 #include "daemon/log.h"
+#include "milter/again.h"
 #include "milter/envelope.h"
 #include "milter/pool.h"
 #include "milter/report.h"
+#include "milter/tracing.h"
 
 static const struct reply needs_smtputf8 = { "550", "5.6.7",
 	"This recipient needs a message with SMTPUTF8" };
+static const struct reply came_back = { "554", "5.4.6", "Mail forwarding loop" };
 static const struct reply temporary_failure = { "451", "4.3.0",
 	"Temporary failure; try again later" };
 
@@ -32,6 +35,7 @@ struct session {
 	/* The message. */
 	struct pool pool;
 	struct conf *conf; /* NULL: no message */
+	struct keys *keys;
 	struct span sender;
 	struct relay_facts client;
 	bool is_enforcing;
@@ -39,6 +43,7 @@ struct session {
 	bool is_trusted;
 	bool has_smtputf8;
 	struct envelope envelope;
+	struct tracing tracing;
 	struct plan plan;
 	struct judge_memory memory;
 
@@ -56,6 +61,7 @@ struct session *session_new(const struct session_env *env)
 		pool_init(&session->connection_pool);
 		pool_init(&session->pool);
 		envelope_init(&session->envelope);
+		tracing_init(&session->tracing);
 		plan_init(&session->plan);
 	}
 	return session;
@@ -66,9 +72,12 @@ static void forget_message(struct session *session)
 {
 	conf_unref(session->conf);
 	session->conf = NULL;
+	keys_unref(session->keys);
+	session->keys = NULL;
 	session->sender = (struct span){ NULL, 0 };
 	session->client = (struct relay_facts){ 0 };
 	envelope_release(&session->envelope);
+	tracing_release(&session->tracing);
 	plan_release(&session->plan);
 	judge_memory_release(&session->memory);
 	pool_release(&session->pool);
@@ -154,6 +163,7 @@ void session_mail(struct session *session, const struct session_sender *facts)
 	forget_message(session);
 	session->deferral = (struct reply){ NULL, NULL, NULL };
 	session->conf = session->env->conf_hold(session->env->conf_context);
+	session->keys = session->env->keys_hold(session->env->conf_context);
 	session->sender = pool_copy(&session->pool, span_of(facts->arguments[0]));
 	session->is_enforcing =
 	    session->conf->milter.enforce && !session->lacks_mailers;
@@ -356,7 +366,8 @@ static bool must_own_sender(const struct session *session)
 	       dsn_strip_brackets(session->sender).len > 0;
 }
 
-static void judge(struct session *session, const struct address *address,
+/* `was_here`: the message brought a trace, which is asked. */
+static void judge(struct session *session, const struct address *address, bool was_here,
     struct judgement *out)
 {
 	const struct conf *conf = session->conf;
@@ -364,7 +375,9 @@ static void judge(struct session *session, const struct address *address,
 		.now = session->env->now(),
 		.address = address,
 		.client = &session->client,
-		.is_trusted = session->is_trusted };
+		.is_trusted = session->is_trusted,
+		.was_expanded = was_here ? tracing_was_expanded : NULL,
+		.was_expanded_context = &session->tracing };
 	struct address sender;
 	bool is_nobodys = false;
 
@@ -397,7 +410,7 @@ static struct answer decide(struct session *session, struct candidate *candidate
 			   ? (struct answer){ .kind = ANSWER_CONTINUE }
 			   : answer_with(&temporary_failure);
 	}
-	judge(session, address, &candidate->judgement);
+	judge(session, address, false, &candidate->judgement);
 	report_decision(candidate->entry.typed, verdict_text(resolution->verdict),
 	    resolution->object);
 	reply = refuse(session, candidate);
@@ -451,6 +464,100 @@ struct answer session_rcpt(struct session *session, const char *const *arguments
 	return answer;
 }
 
+void session_header(struct session *session, struct span name, struct span value)
+{
+	if (session->conf && tracing_header(&session->tracing, &session->pool, name,
+				 value) != CX_OK) {
+		defer_message(session, &temporary_failure);
+	}
+}
+
+/* What recipients are decided with again, one after the other. */
+struct again {
+	struct session *session;
+	struct judgement judgement;
+};
+
+static const struct resolution *judge_again(void *context, const struct address *address)
+{
+	struct again *again = context;
+
+	judge(again->session, address, true, &again->judgement);
+	return &again->judgement.resolution;
+}
+
+/* The message was here before: what was done for it then is not done again. */
+static enum status decide_again(struct session *session)
+{
+	struct again again = { .session = session };
+	struct envelope envelope;
+	enum status status;
+
+	if (session->envelope.expanded_count == 0 ||
+	    !tracing_may_return(&session->tracing)) {
+		return CX_OK;
+	}
+	envelope_init(&envelope);
+	status = again_decide(&session->envelope,
+	    session->conf->settings.max_deliveries, judge_again, &again, &envelope);
+	if (status != CX_OK) {
+		envelope_release(&envelope);
+		return status;
+	}
+	envelope_release(&session->envelope);
+	session->envelope = envelope;
+	return CX_OK;
+}
+
+/* The trace of what is expanded now. */
+static enum status add_trace(struct session *session)
+{
+	struct buf value;
+	enum status status;
+
+	buf_init(&value);
+	status = tracing_write(&session->tracing, &session->envelope,
+	    session->env->now(), &value);
+	if (status == CX_OK && value.len > 0) {
+		status = plan_add_header(&session->plan, SPAN(TRACE_HEADER),
+		    buf_span(&value));
+	}
+	buf_release(&value);
+	return status;
+}
+
+static enum status make_plan(struct session *session)
+{
+	const struct trace_site site = { &session->keys->site,
+		span_of(session->conf->settings.organization) };
+	enum status status = tracing_read(&session->tracing, &session->pool, &site,
+	    session->env->now());
+
+	if (status == CX_OK) {
+		status = decide_again(session);
+	}
+	if (status == CX_OK) {
+		status = plan_make(&session->envelope, &session->plan);
+	}
+	return status == CX_OK ? add_trace(session) : status;
+}
+
+static struct answer refuse_message(struct session *session, enum status status)
+{
+	bool is_back = status == CX_NOTFOUND;
+
+	if (is_back) {
+		report(session, SPAN(""), verdict_text(VERDICT_LOOP),
+		    rule_text(RULE_LOOP), &came_back, false);
+	} else {
+		log_error("message deferred: %s",
+		    status == CX_EINVAL ? "no recipient would be left"
+					: status_text(status));
+	}
+	forget_message(session);
+	return answer_with(is_back ? &came_back : &temporary_failure);
+}
+
 struct answer session_end(struct session *session, const struct plan **plan)
 {
 	enum status status;
@@ -460,15 +567,12 @@ struct answer session_end(struct session *session, const struct plan **plan)
 		forget_message(session);
 		return answer_with(&session->deferral);
 	}
-	/* Later steps (trace header, sender rewriting) add their edits here. */
-	status = plan_make(&session->envelope, &session->plan);
-	if (status == CX_OK) {
-		return (struct answer){ .kind = ANSWER_CONTINUE };
+	if (session->conf == NULL) {
+		return (struct answer){ .kind = ANSWER_CONTINUE }; /* no message */
 	}
-	log_error("message deferred: %s",
-	    status == CX_EINVAL ? "no recipient would be left" : status_text(status));
-	forget_message(session);
-	return answer_with(&temporary_failure);
+	status = make_plan(session);
+	return status == CX_OK ? (struct answer){ .kind = ANSWER_CONTINUE }
+			       : refuse_message(session, status);
 }
 
 struct answer session_edited(struct session *session, bool was_applied,

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "daemon/conf.h"
+#include "daemon/keys.h"
 #include "decide/reply.h"
 #include "milter/judge.h"
 #include "milter/plan.h"
@@ -16,7 +17,7 @@
  * milter library and no socket, and owns all that a message needs.
  *
  * Order of calls: session_new(); session_connect(); for each message session_mail(),
- * session_rcpt() for each recipient, then session_end() with session_edited() after
+ * session_rcpt() for each recipient, session_header() for each header, then session_end() with session_edited() after
  * the plan was applied, or session_abort(); session_free(). A call too many or too few is
  * no harm: MAIL forgets what was before it. Calls may come from any thread, one at a time.
  */
@@ -26,6 +27,8 @@ struct session_env {
 	void *conf_context;
 	/* A reference to the configuration in force; one message uses one. */
 	struct conf *(*conf_hold)(void *conf_context);
+	/* The same for its secrets. */
+	struct keys *(*keys_hold)(void *conf_context);
 	judge_function *judge;
 	void *judge_context;
 	int64_t (*now)(void);
@@ -80,6 +83,9 @@ void session_mail(struct session *, const struct session_sender *);
  */
 struct answer session_rcpt(struct session *, const char *const *arguments,
     struct span mailer);
+
+/* A header of the message, between the last session_rcpt() and session_end(). */
+void session_header(struct session *, struct span name, struct span value);
 
 /*
  * End of message: ANSWER_CONTINUE: apply *plan, in order, and say how that went;

@@ -6,6 +6,7 @@
 #include "decide/lookup.h"
 #include "decide/reply.h"
 #include "decide/route.h"
+#include "forward/trace.h"
 
 /* One question to a map, with the key parsed as the map wants it. */
 struct query {
@@ -398,6 +399,12 @@ enum map_status map_query(const struct view *view, struct span name, struct span
 	/* Postfix asks for "*" at its start; an error there spoils every other key. */
 	if (map->lookup == lookup_transport && span_equal(key, SPAN("*"))) {
 		return MAP_NOT_FOUND;
+	}
+	/* What the milter leaves of a recipient whose mail came back: it is bounced. */
+	if (map->lookup == lookup_transport &&
+	    span_equal_case(key, SPAN(TRACE_BOUNCE_ADDRESS))) {
+		buf_add_text(value, MAP_RETURNED);
+		return MAP_FOUND;
 	}
 	status = map->key_kind == KEY_ADDRESS ? query_address(map, &query, value)
 					      : query_domain(map, &query, value);

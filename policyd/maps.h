@@ -22,6 +22,9 @@
  */
 #define MAP_NO_ROUTE "coexist-no-route:"
 
+/* For error(8): the recipient's mail came back to us (SPEC section 6, trace). */
+#define MAP_RETURNED "error:5.4.6 Mail forwarding loop"
+
 enum map_status {
 	MAP_FOUND,
 	MAP_NOT_FOUND,

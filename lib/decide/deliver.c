@@ -65,6 +65,37 @@ static void fill_delivery(struct expansion *x, struct delivery *delivery,
 	delivery->is_unchanged = span_equal(delivery->key, key_span(&x->asked));
 }
 
+/* Neither the MTA's own way nor that to the mailboxes here. */
+static bool is_elsewhere(const struct expansion *x, struct span next_hop)
+{
+	return !span_is_empty(next_hop) &&
+	    !span_equal(next_hop, span_of(x->view->settings->mailbox_transport));
+}
+
+/*
+ * What another system is handed must not be handed to it again. Foreign addresses and targets are
+ * an object's, which has been asked for before.
+ */
+static bool was_handed_on(struct expansion *x, const struct destination *to,
+    const struct key *key, const struct path *path)
+{
+	struct record_id id = { .source = UINT8_MAX };
+
+	if (!x->question->want_deliveries) {
+		return false;
+	}
+	if (to->found != NULL) {
+		id = to->found->id;
+	} else {
+		key_digest(key, id.uuid);
+	}
+	if (expansion_was_here(x, id.uuid, path, key_span(key))) {
+		return true;
+	}
+	(void)collection_was_visited(&x->list, &id, path->kind);
+	return false;
+}
+
 void deliver(struct expansion *x, const struct destination *to,
     const struct path *path)
 {
@@ -85,6 +116,10 @@ void deliver(struct expansion *x, const struct destination *to,
 		buf_clear(&next_hop);
 	}
 	address_key(to->address, &key);
+	if (!to->is_foreign && is_elsewhere(x, buf_span(&next_hop)) &&
+	    was_handed_on(x, to, &key, path)) {
+		return;
+	}
 	delivery = collection_deliver(&x->list, key_span(&key), &is_new);
 	if (delivery == NULL) {
 		return;

@@ -20,6 +20,33 @@ bool expansion_failed(struct expansion *x, enum status status)
 	return true;
 }
 
+static bool was_expanded(struct expansion *x, const uint8_t id[16])
+{
+	const struct question *question = x->question;
+	enum status status;
+
+	if (question->was_expanded == NULL) {
+		return false;
+	}
+	status = question->was_expanded(question->was_expanded_context, id);
+	if (status != CX_OK && status != CX_NOTFOUND) {
+		x->failure = CX_ETEMP;
+	}
+	x->was_here = x->was_here || status == CX_OK;
+	return status == CX_OK;
+}
+
+bool expansion_was_here(struct expansion *x, const uint8_t id[16],
+    const struct path *path, struct span subject)
+{
+	if (!was_expanded(x, id)) {
+		return false;
+	}
+	x->has_loop = true;
+	collection_step(&x->list, path->depth, RULE_LOOP, subject, nothing);
+	return true;
+}
+
 bool expansion_may_relay(const struct expansion *x)
 {
 	return x->question->client.may_relay || x->question->client.is_anyone;
@@ -245,6 +272,21 @@ static void expand_itself(struct expansion *x, const struct found *found,
 	}
 }
 
+/*
+ * What was expanded when the message was here before: a mailbox takes it itself (deliver() sees
+ * to it where that is elsewhere), and nothing else is left.
+ */
+static void expand_returned(struct expansion *x, const struct found *found,
+    const struct address *via, const struct path *path)
+{
+	if (found->recipient.kind == RECIPIENT_MAILBOX) {
+		deliver_self(x, found, via, path);
+	} else {
+		x->has_loop = true;
+		collection_step(&x->list, path->depth, RULE_LOOP, found->recipient.dn, nothing);
+	}
+}
+
 static void expand_object(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path)
 {
@@ -260,8 +302,14 @@ static void expand_object(struct expansion *x, const struct found *found,
 	bool is_plain =
 	    recipient->kind == RECIPIENT_MAILBOX && !has_alternates(recipient);
 
-	if (!may_enter(x, found, path) ||
-	    (!is_plain && collection_was_visited(&x->list, &found->id, path->kind))) {
+	if (!may_enter(x, found, path)) {
+		return;
+	}
+	if (!is_plain && was_expanded(x, found->id.uuid)) {
+		expand_returned(x, found, via, path);
+		return;
+	}
+	if (!is_plain && collection_was_visited(&x->list, &found->id, path->kind)) {
 		return;
 	}
 	if (x->view->settings->propagate_extension) {

@@ -27,6 +27,7 @@ struct expansion {
 	bool is_unknown; /* the asked address is nobody's */
 	bool is_invalid; /* it is encapsulated and does not decode */
 	bool has_missing, has_loop, has_denied;
+	bool was_here; /* something was expanded when the message was here before */
 	/* block */
 	bool has_parked, has_disabled, has_no_route, has_ambiguous, is_too_deep;
 	bool is_observed; /* unknown, and its domain lets it through */
@@ -57,6 +58,12 @@ void expand_asked(struct expansion *);
 
 /* For the files beside expand.c: an address met on the way. */
 void expand_address(struct expansion *, const struct address *, const struct path *);
+/*
+ * Whether the message has been here and this was expanded or handed on then. It is noted why
+ * it adds nothing.
+ */
+bool expansion_was_here(struct expansion *, const uint8_t id[16], const struct path *,
+    struct span subject);
 /* What cannot be read is not known: noted, and the whole recipient is unavailable. */
 bool expansion_failed(struct expansion *, enum status);
 /* May write to what is closed to strangers: authenticated, or allowed to relay. */

@@ -111,6 +111,26 @@ static bool is_backed(const struct view *view, const struct resolution *resoluti
 	return false;
 }
 
+/* What was visited, as ids alone. */
+static void list_expanded(struct expansion *x, struct resolution *out)
+{
+	uint8_t(*ids)[16];
+
+	if (!x->question->want_deliveries || x->list.visit_count == 0 || x->list.is_full) {
+		return;
+	}
+	ids = arena_get(x->list.arena, x->list.visit_count * sizeof(*ids));
+	if (ids == NULL) {
+		x->list.is_full = true;
+		return;
+	}
+	for (size_t i = 0; i < x->list.visit_count; i++) {
+		memcpy(ids[i], x->list.visits[i].id.uuid, sizeof(*ids));
+	}
+	out->expanded = (const uint8_t(*)[16])ids;
+	out->expanded_count = x->list.visit_count;
+}
+
 static void conclude(struct expansion *x, struct resolution *out)
 {
 	out->object = x->object;
@@ -128,6 +148,10 @@ static void conclude(struct expansion *x, struct resolution *out)
 	out->sources_read = x->sources;
 	out->deliveries = x->list.deliveries;
 	out->delivery_count = out->verdict == VERDICT_DELIVER ? x->list.delivery_count : 0;
+	out->was_here = x->was_here;
+	if (out->verdict == VERDICT_DELIVER) {
+		list_expanded(x, out);
+	}
 	out->steps = x->list.steps;
 	out->step_count = x->list.step_count;
 }

@@ -81,11 +81,21 @@ struct client {
 	bool is_anyone;	       /* as whoever is entitled to most: the map "recipients" */
 };
 
+/*
+ * Whether an object was expanded, or handed to another system, when this message was here before
+ * (SPEC section 6, trace): it counts as visited, so that its alternates, members and target
+ * add nothing. An address that no object has, and that its domain hands on, goes by an
+ * id made of it. CX_OK: it was; CX_NOTFOUND; anything else: not known.
+ */
+typedef enum status question_was_expanded(void *context, const uint8_t id[16]);
+
 struct question {
 	const struct address *address;
 	struct client client;
 	bool want_deliveries; /* else only the verdict: `deliveries` may be left empty */
 	bool want_steps;
+	question_was_expanded *was_expanded; /* NULL: the message was never here */
+	void *was_expanded_context;
 };
 
 struct delivery {
@@ -121,6 +131,10 @@ struct resolution {
 	size_t delivery_count;
 	const struct step *steps;
 	size_t step_count;
+	/* What was expanded or is handed to another system: for the trace. */
+	const uint8_t (*expanded)[16];
+	size_t expanded_count;
+	bool was_here; /* the message came back to something that it was expanded for before */
 	uint32_t sources_read; /* bit n: precedence n */
 };
 

@@ -22,6 +22,9 @@
  * message, or whose time was changed, names nothing.
  */
 #define TRACE_HEADER      "X-Coexist-Forwarded"
+/* Where a recipient goes that nothing is left of: the transport map answers error:5.4.6. */
+#define TRACE_BOUNCE_DOMAIN  "coexist-returned.invalid"
+#define TRACE_BOUNCE_ADDRESS "loop@" TRACE_BOUNCE_DOMAIN
 #define TRACE_MAX_AGE_S   (7 * 24 * 60 * 60)
 #define TRACE_TOKEN_SIZE  16
 #define TRACE_TOKENS_MAX  4000 /* of all headers of a message: some 100 kB */

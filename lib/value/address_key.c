@@ -71,6 +71,14 @@ struct span key_span(const struct key *key)
 	return (struct span){ key->bytes, key->len };
 }
 
+void key_digest(const struct key *key, uint8_t out[KEY_DIGEST_SIZE])
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+
+	SHA256((const unsigned char *)key->bytes, key->len, digest);
+	memcpy(out, digest, KEY_DIGEST_SIZE);
+}
+
 static bool is_delimiter(char c, const char *delimiters)
 {
 	return c != '\0' && (unsigned char)c < 0x80 && strchr(delimiters, c) != NULL;

@@ -189,7 +189,7 @@ def own_mill(make_mill):
 def test_asks_for_as_little_as_the_job_needs(mill):
     with mill.client() as client:
         assert client.actions == proto.ADDRCPT | proto.ADDRCPT_PAR | proto.DELRCPT | \
-            proto.SETSYMLIST
+            proto.ADDHDRS | proto.SETSYMLIST
         left_out = (proto.NOHELO | proto.NOHDRS | proto.NOEOH | proto.NOBODY | proto.NODATA
                     | proto.NOUNKNOWN)
         assert client.steps & left_out == left_out
@@ -199,6 +199,32 @@ def test_asks_for_as_little_as_the_job_needs(mill):
             "connect": ["v", "{client_addr}"],
             "mail": ["i", "{auth_authen}", "{tls_version}", "{cert_fp}", "{mail_mailer}"],
             "rcpt": ["i"], "end": ["i"]}
+
+
+def test_asks_for_headers_where_there_is_a_secret(own_mill):
+    secret = f"{own_mill.folder}/secret"
+    with open(secret, "w", encoding="ascii", opener=lambda path, flags:
+              os.open(path, flags, 0o600)) as out:
+        out.write("0123456789abcdef\n")
+    own_mill.write_conf(f'secret_file = "{secret}"')
+    own_mill.milter.reload()
+    wait_for(lambda: own_mill.milter.log_lines("configuration reloaded"), "the reload")
+    with own_mill.client() as client:
+        assert not client.steps & proto.NOHDRS
+        assert client.steps & proto.NR_HDR
+        client.mail()
+        client.rcpt("<adam.barr@acme.example>")
+        assert client.header("Message-ID", "<1@x>") is None
+        edits = client.end().edits
+        assert edits[:2] == [ADAM, ("-", "adam.barr@acme.example")]
+        kind, name, value = edits[2]
+        assert (kind, name) == ("header", "X-Coexist-Forwarded")
+        # It comes back: the mailbox takes it.
+        client.mail()
+        client.rcpt("<adam.barr@acme.example>")
+        client.header("Message-ID", "<1@x>")
+        client.header(name, value)
+        assert client.end().edits == []
 
 
 def test_an_mta_that_offers_fewer_steps_gets_its_replies(mill):
@@ -213,7 +239,7 @@ def test_an_mta_that_lets_no_recipients_be_added_is_told_so(mill):
     with MilterClient(mill.address, negotiate=False) as client:
         with pytest.raises((Gone, AssertionError)):
             client.negotiate(actions=proto.DELRCPT)
-    assert mill.milter.log_lines("no milter add and delete recipients")
+    assert mill.milter.log_lines("no milter edit recipients and headers")
 
 
 @pytest.mark.parametrize("recipients, edits", [

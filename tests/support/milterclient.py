@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .wait import PATIENCE
 
 # Actions a filter may take, and steps that it may leave out or leave unanswered.
-ADDRCPT, DELRCPT, SETSYMLIST, ADDRCPT_PAR = 0x04, 0x08, 0x100, 0x80
+ADDHDRS, ADDRCPT, DELRCPT, SETSYMLIST, ADDRCPT_PAR = 0x01, 0x04, 0x08, 0x100, 0x80
 ALL_ACTIONS = 0x1FF
 NOCONNECT, NOHELO, NOMAIL, NORCPT, NOBODY, NOHDRS, NOEOH = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40
 NOUNKNOWN, NODATA = 0x100, 0x200
@@ -129,6 +129,8 @@ class MilterClient:
                 edits.append(("+", texts[0], texts[1] if len(texts) > 1 else ""))
             elif command == b"-":
                 edits.append(("-", texts[0]))
+            elif command == b"h":
+                edits.append(("header", *texts))
             elif command == b"p":
                 continue
             elif command == b"y":
@@ -160,6 +162,9 @@ class MilterClient:
     def data(self):
         self.macros("data")
         return self._command(b"T", b"", NODATA, NR_DATA)
+
+    def header(self, name, value):
+        return self._command(b"L", _strings(name, value), NOHDRS, NR_HDR)
 
     def end(self, queue_id="4F1A2B3C4D"):
         """The reply to the end of message, with the edits before it."""

@@ -494,6 +494,59 @@ START_TEST(takes_no_target_for_an_address_where_the_directory_may_have_none)
 }
 END_TEST
 
+/* --- Mail that comes back --- */
+
+static struct record_id expanded_before;
+
+static enum status was_expanded(void *context, const uint8_t id[16])
+{
+	enum status *answer = context;
+
+	return *answer == CX_OK && memcmp(id, expanded_before.uuid, 16) != 0 ? CX_NOTFOUND
+									      : *answer;
+}
+
+static struct resolution resolve_again(const char *text, enum status answer)
+{
+	static enum status kept;
+	struct address address;
+	struct resolution resolution;
+	struct question question = { .address = &address, .want_deliveries = true,
+		.was_expanded = was_expanded, .was_expanded_context = &kept };
+
+	kept = answer;
+	ck_assert_int_eq(address_parse_internal(span_of(text), &address), CX_OK);
+	org.arena.used = 0;
+	ck_assert_int_eq(resolve(&org.view, &question, &org.arena, &resolution), CX_OK);
+	return resolution;
+}
+
+START_TEST(what_was_expanded_before_adds_nothing)
+{
+	struct resolution resolution;
+
+	org_put_mailbox(&org, "adam");
+	put_partner(1, RECIPIENT_IS_GROUP, "cn=team,dc=partner", "team@acme.example",
+	    "uid=adam,dc=acme");
+	put_partner(2, 0, "uid=bob,dc=partner", "bob@acme.example", NULL);
+	expanded_before = make_id(partner, 1);
+	org_look(&org);
+	resolution = org_resolve(&org, "team@acme.example", NULL);
+	ck_assert_int_eq(resolution.verdict, VERDICT_DELIVER);
+	ck_assert_uint_eq(resolution.expanded_count, 1);
+	ck_assert_mem_eq(resolution.expanded[0], expanded_before.uuid, 16);
+	resolution = resolve_again("team@acme.example", CX_OK);
+	ck_assert_int_eq(resolution.verdict, VERDICT_LOOP);
+	ck_assert(resolution.was_here);
+	resolution = resolve_again("bob@acme.example", CX_OK);
+	ck_assert_int_eq(resolution.verdict, VERDICT_DELIVER);
+	ck_assert_uint_eq(resolution.expanded_count, 0);
+	/* Not known whether it was: neither refused nor sent round. */
+	resolution = resolve_again("team@acme.example", CX_ETEMP);
+	ck_assert_int_eq(resolution.verdict, VERDICT_UNAVAILABLE);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("decide edges");
@@ -518,6 +571,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, gives_a_login_to_the_directory_named_first, 0,
 	    sizeof(login_rows) / sizeof(login_rows[0]));
 	tcase_add_test(tcase, compares_logins_that_are_addresses);
+	tcase_add_test(tcase, what_was_expanded_before_adds_nothing);
 	tcase_add_loop_test(tcase,
 	    takes_no_target_for_an_address_where_the_directory_may_have_none, 0,
 	    sizeof(target_rows) / sizeof(target_rows[0]));

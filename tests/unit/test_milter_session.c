@@ -187,6 +187,7 @@ static struct conf *load(const char *more)
 /* A session at work. */
 struct fixture {
 	struct conf *conf;
+	struct keys *keys;
 	enum relay_verdict relay;
 	struct session_env env;
 	struct session *session;
@@ -194,8 +195,16 @@ struct fixture {
 
 static struct fixture fixture;
 
+static struct keys *hold_keys(void *context)
+{
+	(void)context;
+	return keys_ref(fixture.keys);
+}
+
 static void start(const char *conf_text, enum mta mta)
 {
+	struct errbuf err;
+
 	struct session_connection connection = { .mta = mta,
 		.host = SPAN("client.example"),
 		.has_ip = true };
@@ -204,9 +213,11 @@ static void start(const char *conf_text, enum mta mta)
 	buf_init(&lines);
 	log_set_sink(keep_line);
 	fixture.conf = load(conf_text);
+	ck_assert_msg(keys_load(fixture.conf, &fixture.keys, &err) == CX_OK, "%s", err.text);
 	fixture.relay = RELAY_NOT_PERMITTED;
 	fixture.env = (struct session_env){ .conf_context = fixture.conf,
 		.conf_hold = hold,
+		.keys_hold = hold_keys,
 		.judge = fake_judge,
 		.judge_context = &fixture.relay,
 		.now = now };
@@ -220,6 +231,7 @@ static void stop(void)
 {
 	session_free(fixture.session);
 	conf_unref(fixture.conf);
+	keys_unref(fixture.keys);
 	log_set_sink(NULL);
 	buf_release(&lines);
 }

@@ -1,0 +1,216 @@
+"""
+Mail that comes back (SPEC section 6, trace): cut at the first return, with nobody else touched; a
+header that is forged, copied or too old does nothing.
+"""
+
+import os
+import re
+
+import pytest
+
+from support.ledger import At
+from support.wait import wait_for
+
+TRACE = "X-Coexist-Forwarded"
+
+
+def directory(site):
+    old = site.sinks["old"]
+    return f"""\
+dn: dc=acme,dc=example
+objectClass: dcObject
+objectClass: organization
+dc: acme
+o: Acme
+
+dn: associatedDomain=acme.example,dc=acme,dc=example
+objectClass: coexistDomain
+associatedDomain: acme.example
+coexistDomainType: shared
+coexistForwardHost: {old.hop}
+coexistUnknownRecipient: forward
+
+dn: cn=old,dc=acme,dc=example
+objectClass: coexistConnector
+cn: old
+coexistNextHop: {old.hop}
+""" + "".join(f"""
+dn: uid={name},dc=acme,dc=example
+objectClass: inetOrgPerson
+objectClass: coexistMailbox
+uid: {name}
+cn: {name}
+sn: {name}
+mail: {name}@acme.example
+{more}""" for name, more in (
+        ("bob", ""),
+        ("adam", "coexistForwardingAddress: adam@outside.example\n"),
+        ("eve", "coexistForwardingAddress: eve@outside.example\ncoexistDeliverAndRedirect: TRUE\n"),
+        ("moved", "coexistHomeServer: old\n"),
+    )) + """
+dn: cn=carol,dc=acme,dc=example
+objectClass: person
+objectClass: coexistCustomRecipient
+cn: carol
+sn: carol
+mail: carol@acme.example
+coexistTargetAddress: SMTP:carol@outside.example
+
+dn: cn=all,dc=acme,dc=example
+objectClass: groupOfNames
+objectClass: coexistGroup
+cn: all
+mail: all@acme.example
+member: uid=bob,dc=acme,dc=example
+member: uid=adam,dc=acme,dc=example
+"""
+
+
+@pytest.fixture(name="gw", scope="module")
+def _gw(make_module_site):
+    return make_module_site(source="ldif", sinks=("old",), ldif=directory)
+
+
+def headers_of(message):
+    """The header lines that another system hands on, our ledger's mark and Received apart."""
+    head = message.data.split(b"\r\n\r\n", 1)[0].decode()
+    lines = re.split(r"\r\n(?![ \t])", head)
+    return [line for line in lines if not line.lower().startswith(("received:", "return-path:"))]
+
+
+def send_first(site, recipient, sink):
+    """Mail to one; what arrived in the sink."""
+    ledger = site.ledger()
+    ledger_id = ledger.new_id()
+    with site.connect() as client:
+        assert client.mail("s@sender.example").ok
+        assert client.rcpt(recipient).ok
+        assert client.data(ledger.message(ledger_id, "s@sender.example", [recipient])).ok
+    wait_for(lambda: ledger.messages(ledger_id, sink), lambda: site.postfix.log_text()[-4000:])
+    wait_for(ledger.queues_are_empty, "the queues to drain")
+    message, = ledger.messages(ledger_id, sink)
+    return ledger_id, message
+
+
+def send_back(site, ledger_id, fates, headers):
+    """The message once more, from outside, with these headers; all of it must come to pass."""
+    ledger = site.ledger()
+    ledger.expect(ledger_id, *fates.values())
+    with site.connect() as client:
+        assert client.mail("s@sender.example").ok
+        for recipient in fates:
+            assert client.rcpt(recipient).ok
+        reply = client.data("\r\n".join(headers) + "\r\n\r\nHello.\r\n")
+        if reply.ok:
+            ledger.balance()
+        return reply
+
+
+HERE = {name: At("mailboxes", f"{name}@acme.example") for name in ("bob", "adam", "eve")}
+BOUNCE = At("outside", "s@sender.example", kind="bounce")
+
+
+def test_only_what_is_expanded_or_handed_on_is_traced(gw):
+    _, message = send_first(gw, "bob@acme.example", "mailboxes")
+    assert not message.header(TRACE)
+    for recipient, sink in (("adam@acme.example", "outside"), ("eve@acme.example", "outside"),
+                            ("eve@acme.example", "mailboxes"), ("carol@acme.example", "outside"),
+                            ("moved@acme.example", "old"), ("nobody@acme.example", "old"),
+                            ("all@acme.example", "mailboxes")):
+        _, message = send_first(gw, recipient, sink)
+        value, = message.header(TRACE)
+        assert re.fullmatch(r"acme; t=\d{10}; o=[-_A-Za-z0-9]{22}( [-_A-Za-z0-9]{22})*", value)
+
+
+@pytest.mark.parametrize("recipient, sink, fate", [
+    ("adam@acme.example", "outside", HERE["adam"]),
+    ("eve@acme.example", "outside", HERE["eve"]),
+    ("Adam@ACME.example", "outside", At("mailboxes", "Adam@ACME.example")),
+])
+def test_a_redirected_mailbox_takes_what_comes_back(gw, recipient, sink, fate):
+    ledger_id, message = send_first(gw, recipient, sink)
+    assert send_back(gw, ledger_id, {recipient: fate, "bob@acme.example": HERE["bob"]},
+                     headers_of(message)).ok
+
+
+@pytest.mark.parametrize("recipient, sink", [
+    ("carol@acme.example", "outside"), ("moved@acme.example", "old"),
+    ("nobody@acme.example", "old"), ("all@acme.example", "mailboxes"),
+])
+def test_who_has_nothing_left_is_bounced_alone(gw, recipient, sink):
+    ledger_id, message = send_first(gw, recipient, sink)
+    assert send_back(gw, ledger_id, {"bob@acme.example": HERE["bob"], recipient: BOUNCE},
+                     headers_of(message)).ok
+    bounce, = [m for m in gw.sinks["outside"].snapshot() if m.sender == ""
+               and ledger_id.encode() + b"@" in m.body]
+    assert f"Original-Recipient: rfc822;{recipient}".encode() in bounce.body
+    assert b"Status: 5.4.6" in bounce.body
+    # When there is nobody else, the client is told.
+    reply = send_back(gw, ledger_id, {recipient: At()}, headers_of(message))
+    assert reply.status == "554 5.4.6"
+
+
+def test_a_trace_says_nothing_of_another_message(gw):
+    ledger_id, message = send_first(gw, "carol@acme.example", "outside")
+    mine = [f"Message-ID: <other@ledger.example>" if line.lower().startswith("message-id:")
+            else line for line in headers_of(message)]
+    fates = {"carol@acme.example": At("outside", "carol@outside.example")}
+    assert send_back(gw, ledger_id, fates, mine).ok
+    # Nor of other objects.
+    ledger_id, message = send_first(gw, "adam@acme.example", "outside")
+    assert send_back(gw, ledger_id, fates, headers_of(message)).ok
+
+
+@pytest.mark.parametrize("pattern, replacement", [
+    (r"t=(\d+)", lambda m: f"t={int(m[1]) - 1}"),
+    (r"t=(\d+)", lambda m: f"t={int(m[1]) - 8 * 86400}"),
+    (r"acme;", lambda m: "other;"),
+    (r"o=.", lambda m: "o=" + ("B" if m[0][-1] == "A" else "A")),
+    (r"(?s)o=.*", lambda m: "o=" + " ".join(["A" * 22] * 3000)),
+    (r"(?s)o=.*", lambda m: "o=\x01%s\xff"),
+])
+def test_a_forged_one_does_nothing(gw, pattern, replacement):
+    ledger_id, message = send_first(gw, "carol@acme.example", "outside")
+    forged = [re.sub(pattern, replacement, line) if line.startswith(TRACE) else line
+              for line in headers_of(message)]
+    assert send_back(gw, ledger_id, {
+        "carol@acme.example": At("outside", "carol@outside.example")}, forged).ok
+
+
+def test_two_paths_that_meet_are_no_loop(gw):
+    ledger = gw.ledger()
+    with gw.connect() as client:
+        ledger.send(client, "s@sender.example", {
+            "all@acme.example": HERE["bob"] + At("outside", "adam@outside.example"),
+            "adam@acme.example": At("outside", "adam@outside.example"),
+            "bob@acme.example": HERE["bob"]})
+    ledger.balance()
+
+
+def reconfigure(site, text):
+    with open(site.conf, "w", encoding="utf-8") as out:
+        out.write(text)
+    before = len(site.milter.log_lines("configuration reloaded"))
+    site.milter.reload()
+    wait_for(lambda: len(site.milter.log_lines("configuration reloaded")) > before,
+             site.milter.log_text)
+
+
+def test_a_new_secret_ends_no_trace(gw):
+    ledger_id, message = send_first(gw, "adam@acme.example", "outside")
+    with open(gw.conf, encoding="utf-8") as file:
+        conf = file.read()
+    with open(f"{gw.folder}/new.secret", "w", encoding="ascii", opener=lambda path, flags:
+              os.open(path, flags, 0o600)) as out:
+        out.write("fedcba9876543210\n")
+    both = f'secret_file = {{"{gw.folder}/new.secret", "{gw.folder}/secret"}}'
+    try:
+        reconfigure(gw, conf.replace(f'secret_file = "{gw.folder}/secret"', both))
+        assert send_back(gw, ledger_id, {"adam@acme.example": HERE["adam"]},
+                         headers_of(message)).ok
+        # What it signs now is not believed by who has only the old one.
+        ledger_id, message = send_first(gw, "adam@acme.example", "outside")
+    finally:
+        reconfigure(gw, conf)
+    assert send_back(gw, ledger_id, {
+        "adam@acme.example": At("outside", "adam@outside.example")}, headers_of(message)).ok
