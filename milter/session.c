@@ -14,6 +14,7 @@
 #include "milter/pool.h"
 #include "milter/report.h"
 #include "milter/tracing.h"
+#include "value/xtext.h"
 
 static const struct reply needs_smtputf8 = { "550", "5.6.7",
 	"This recipient needs a message with SMTPUTF8" };
@@ -122,6 +123,22 @@ static bool is_local_submission(const struct session *session,
 	       !facts->has_mailer;
 }
 
+/* Sendmail tells it in xtext; what is none it has not written, and stays. */
+static struct span keep_login(struct session *session, struct span given)
+{
+	struct span login;
+	struct buf plain;
+
+	buf_init(&plain);
+	if (session->mta == MTA_SENDMAIL && given.len > 0 &&
+	    xtext_decode(given, &plain) == CX_OK && !plain.failed) {
+		given = buf_span(&plain);
+	}
+	login = pool_copy(&session->pool, given);
+	buf_release(&plain);
+	return login;
+}
+
 /*
  * Who the client is, as far as this MTA tells. Postfix has no macro for the fingerprint of
  * a client's certificate. Where a certificate may be what entitles the client, the policy
@@ -131,7 +148,7 @@ static void set_client(struct session *session, const struct session_sender *fac
 {
 	struct relay_facts *client = &session->client;
 
-	client->login = pool_copy(&session->pool, facts->login);
+	client->login = keep_login(session, facts->login);
 	client->certificate_fingerprint = pool_copy(&session->pool, facts->certificate);
 	client->has_ip = session->has_connection_ip;
 	client->ip = session->connection_ip;

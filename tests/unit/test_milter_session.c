@@ -499,6 +499,30 @@ START_TEST(observe_logs_what_would_have_been)
 }
 END_TEST
 
+START_TEST(reads_the_login_that_sendmail_writes_in_xtext)
+{
+	static const struct {
+		enum mta mta;
+		const char *given, *login;
+	} logins[] = {
+		{ MTA_SENDMAIL, "bob+2Bx+40acme.example", "bob+x@acme.example" },
+		{ MTA_SENDMAIL, "bob+", "bob+" },
+		{ MTA_POSTFIX, "bob+2Bx", "bob+2Bx" },
+	};
+	const char *arguments[] = { "<>", NULL };
+
+	for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
+		start("", logins[i].mta);
+		session_mail(fixture.session,
+		    &(struct session_sender){ .arguments = arguments,
+			.login = span_of(logins[i].given) });
+		rcpt("<plain@acme.example>");
+		ck_assert_str_eq(asked.login, logins[i].login);
+		stop();
+	}
+}
+END_TEST
+
 START_TEST(tells_who_the_client_is)
 {
 	const char *arguments[] = { "<>", NULL };
@@ -717,6 +741,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, logs_a_refusal_escaped);
 	tcase_add_test(tcase, observe_logs_what_would_have_been);
 	tcase_add_test(tcase, a_client_without_a_name_is_unknown_in_the_log);
+	tcase_add_test(tcase, reads_the_login_that_sendmail_writes_in_xtext);
 	tcase_add_test(tcase, tells_who_the_client_is);
 	tcase_add_test(tcase, leaves_clients_that_may_have_a_certificate_to_the_policy_service);
 	tcase_add_test(tcase, enforce_permits_relaying_as_the_directory_does);
