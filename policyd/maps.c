@@ -3,10 +3,12 @@
 #include "policyd/maps.h"
 
 #include "decide/age.h"
+#include "decide/authorize.h"
 #include "decide/lookup.h"
 #include "decide/reply.h"
 #include "decide/route.h"
 #include "forward/trace.h"
+#include "value/xtext.h"
 
 /* One question to a map, with the key parsed as the map wants it. */
 struct query {
@@ -298,9 +300,58 @@ static enum map_status lookup_relay_domains(struct query *query, struct buf *val
 		   : MAP_NOT_FOUND;
 }
 
+/* What stands before the next "/", which is stepped over; the rest where there is none. */
+static struct span next_part(struct span *rest)
+{
+	const char *slash = rest->len > 0 ? memchr(rest->ptr, '/', rest->len) : NULL;
+	struct span part = *rest;
+
+	if (slash) {
+		part.len = (size_t)(slash - rest->ptr);
+		rest->ptr = slash + 1;
+		rest->len -= part.len + 1;
+	} else {
+		rest->len = 0;
+	}
+	return part;
+}
+
+/*
+ * A client as Sendmail's macros describe it: "ADDRESS/FINGERPRINT/LOGIN", what is not known left
+ * out, the login in xtext.
+ */
+static enum map_status lookup_relay(struct query *query, struct buf *value)
+{
+	struct span rest = query->key;
+	struct span ip = next_part(&rest);
+	struct relay_facts client = { .certificate_fingerprint = next_part(&rest) };
+	struct authorization authorization;
+	struct buf login;
+
+	client.has_ip = ip_parse(ip, &client.ip) == CX_OK;
+	buf_init(&login);
+	if (xtext_decode(rest, &login) != CX_OK || login.failed) {
+		enum map_status status = login.failed ? MAP_TEMPORARY : MAP_NOT_FOUND;
+
+		buf_release(&login);
+		return status;
+	}
+	client.login = buf_span(&login);
+	authorize(query->view, &client, &authorization);
+	buf_release(&login);
+	switch (authorization.verdict) {
+	case RELAY_PERMITTED: buf_add_text(value, "OK"); return MAP_FOUND;
+	case RELAY_NOT_PERMITTED:
+	case RELAY_FORBIDDEN: return MAP_NOT_FOUND;
+	case RELAY_UNAVAILABLE: break;
+	}
+	return MAP_TEMPORARY;
+}
+
 enum key_kind {
 	KEY_ADDRESS,
 	KEY_DOMAIN,
+	KEY_CLIENT,
 };
 
 /* clang-format off */
@@ -316,6 +367,7 @@ static const struct map {
 	{ { "relay_domains", 13 },   KEY_DOMAIN,  lookup_relay_domains },
 	{ { "login", 5 },            KEY_ADDRESS, lookup_login_map },
 	{ { "primary", 7 },          KEY_ADDRESS, lookup_primary_map },
+	{ { "relay", 5 },            KEY_CLIENT,  lookup_relay },
 };
 /* clang-format on */
 
@@ -374,6 +426,17 @@ static enum map_status query_domain(const struct map *map, struct query *query,
 	return status == CX_NOTFOUND ? not_found(query->view) : MAP_TEMPORARY;
 }
 
+static enum map_status query_by_kind(const struct map *map, struct query *query,
+    struct buf *value)
+{
+	switch (map->key_kind) {
+	case KEY_ADDRESS: return query_address(map, query, value);
+	case KEY_DOMAIN: return query_domain(map, query, value);
+	case KEY_CLIENT: break;
+	}
+	return query->view->snapshot ? map->lookup(query, value) : MAP_UNAVAILABLE;
+}
+
 /* A reply is one line to whoever reads it; and an empty value is none. */
 static bool is_printable(struct span value)
 {
@@ -406,8 +469,7 @@ enum map_status map_query(const struct view *view, struct span name, struct span
 		buf_add_text(value, MAP_RETURNED);
 		return MAP_FOUND;
 	}
-	status = map->key_kind == KEY_ADDRESS ? query_address(map, &query, value)
-					      : query_domain(map, &query, value);
+	status = query_by_kind(map, &query, value);
 	if (status == MAP_FOUND &&
 	    (value->failed || !is_printable((struct span){
 				  value->data + before, value->len - before }))) {

@@ -21,8 +21,6 @@
 #define REJECT        "1"
 #define OBSERVE       "3"
 
-#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-
 static const char *const no_servers[] = { NULL };
 
 static const struct settings defaults = {

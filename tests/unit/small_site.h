@@ -9,6 +9,9 @@
  */
 #define SMALL_SITE_NOW 1700000000
 
+/* Of a certificate that may relay. */
+#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 struct small_site {
 	char *folder;
 	struct store *store;
