@@ -1,0 +1,56 @@
+#ifndef CX_CTL_SENDMAIL_H
+#define CX_CTL_SENDMAIL_H
+
+#include <stdbool.h>
+
+#include "daemon/conf.h"
+#include "value/buf.h"
+
+/*
+ * coexistctl sendmail: the settings of a Sendmail beside Coexist, and what in a
+ * sendmail.mc speaks against them.
+ *
+ * A next hop of the directory is in Postfix's syntax. Sendmail has the port, and the path
+ * of a socket, in the definition of a mailer: so there is one for each port that occurs.
+ */
+
+#define SENDMAIL_HOPS_MAX 1000
+
+/* What next hops need a mailer of their own for. */
+enum hop_kind {
+	HOP_SMTP_PORT,   /* "smtp:[host]:2525", "relay:host:2525" */
+	HOP_LMTP_PORT,   /* "lmtp:inet:host:24" */
+	HOP_LMTP_SOCKET, /* "lmtp:unix:/path" */
+	HOP_PLAIN,       /* "smtp:[host]", "relay:host": MAILER(smtp) has it */
+	HOP_UNUSABLE,    /* anything else: its mail waits */
+};
+
+struct hop {
+	enum hop_kind kind;
+	unsigned port;
+	char *path; /* owned; of a socket */
+};
+
+/* Each once. */
+struct hops {
+	struct hop *hops;
+	size_t count;
+	bool failed; /* no memory, or more than SENDMAIL_HOPS_MAX */
+};
+
+/* Ports and paths of one next hop, as the map `transport` answers it. */
+struct hop hop_of(struct span next_hop);
+void hops_release(struct hops *);
+/*
+ * Adds what the configuration and, where there is one, the replica have; complains of what
+ * Sendmail cannot use. False: no replica.
+ */
+bool hops_collect(struct hops *, const struct conf *);
+
+/* The lines for sendmail.mc. */
+void sendmail_print(const struct conf *, const struct hops *, struct buf *out);
+
+/* Complains of each line in a sendmail.mc that is dangerous, and what it lacks; how many. */
+unsigned sendmail_read(const char *name, struct span text);
+
+#endif
