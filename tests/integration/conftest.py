@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 
 from support.faults import FastFollower, make_server, section  # noqa: E402
+from support.sendmail import SendmailSite  # noqa: E402
 from support.site import Site, judge_milters  # noqa: E402
 from support.slapd import Slapd  # noqa: E402
 
@@ -61,12 +62,12 @@ def _milters_end_well():
     judge_milters()
 
 
-def sites():
+def sites(kind=Site):
     """make(...) -> a started Site; closed, and its logs judged, in the end."""
     made = []
 
     def make(start=True, **options):
-        site = Site(**options)
+        site = kind(**options)
         made.append(site)
         return site.start() if start else site
 
@@ -83,3 +84,13 @@ def sites():
 
 make_site = pytest.fixture(sites, name="make_site")
 make_module_site = pytest.fixture(sites, scope="module", name="make_module_site")
+
+
+def sendmail_sites():
+    """The same with Sendmail."""
+    yield from sites(SendmailSite)
+
+
+make_sendmail_site = pytest.fixture(sendmail_sites, name="make_sendmail_site")
+make_module_sendmail_site = pytest.fixture(sendmail_sites, scope="module",
+                                           name="make_module_sendmail_site")

@@ -37,10 +37,14 @@ def organisation(pop):
     ])
 
 
-@pytest.fixture
-def site(make_site):
+def with_sinks(make_site):
     """Sinks for mailboxes, for what is faster than a user reads."""
     return make_site(sinks=("pop",), ldif=lambda made: organisation(made.sinks["pop"]))
+
+
+@pytest.fixture
+def site(make_site):
+    return with_sinks(make_site)
 
 
 @pytest.fixture

@@ -14,18 +14,22 @@ UNKNOWN = Refused("550 5.1.1")
 NAME, ADDRESS = "mail.other.example", "127.0.0.31"
 
 
-@pytest.fixture(params=[NAME, ADDRESS], ids=["by-name", "by-address"])
-def site(make_site, request):
+def shared_with_another(make_site, host):
     def ldif(made):
         made.add_sink("other", address=ADDRESS, port=made.postfix.smtp_port)
         return "".join([
-            domain("acme.example", "shared", forwardHost=request.param),
+            domain("acme.example", "shared", forwardHost=host),
             mailbox("adam", "adam@acme.example", proxyAddress="smtp:adam.barr@acme.example"),
             custom("eve", "SMTP:eve@acme.example", "eve@acme.example"),
             custom("fay", "fay@acme.example", proxyAddress="SMTP:fay@acme.example"),
             custom("gil", "SMTP:gil@elsewhere.example", "gil@acme.example"),
         ])
     return make_site(hosts={NAME: ADDRESS}, ldif=ldif)
+
+
+@pytest.fixture(params=[NAME, ADDRESS], ids=["by-name", "by-address"])
+def site(make_site, request):
+    return shared_with_another(make_site, request.param)
 
 
 def test_a_domain_is_shared_with_another_server(site):
@@ -92,8 +96,7 @@ def test_the_other_system_down_delays_its_mail_and_nobody_elses(site):
     ledger.balance()
 
 
-@pytest.fixture
-def three(make_site):
+def three_systems(make_site):
     """Mailboxes here, at `notes` and at `unix`; the two others send from 192.0.2.2 and .3."""
     return make_site(sinks=("notes", "unix"), ldif=lambda made: "".join([
         domain("acme.example", "shared"),
@@ -107,6 +110,11 @@ def three(make_site):
         mailbox("team", "team@acme.example", altRecipient=[person_dn("eve"), person_dn("fay")],
                 deliverAndRedirect="TRUE"),
     ]))
+
+
+@pytest.fixture
+def three(make_site):
+    return three_systems(make_site)
 
 
 def test_three_systems_share_a_domain(three):

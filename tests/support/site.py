@@ -78,10 +78,7 @@ class Site:
 
     def _build(self, source, ldif, settings, options, sections, chroot, hosts, slapd,
                directory, services, policyd, milter):
-        outside = self.sinks["outside"]
-        self.postfix = Postfix(
-            f"{self.folder}/postfix", self.name, f"[127.0.0.1]:{outside.port}",
-            {**coexist_settings(), **(settings or {})}, services, chroot, hosts)
+        self.postfix = self._make_mta(settings, services, chroot, hosts)
         self._closing.append(self.postfix.close)
         if callable(ldif):
             ldif = ldif(self)
@@ -98,6 +95,14 @@ class Site:
         self.syncd, self.policyd, self.milter = self.daemons = [
             Daemon(name, self.conf, self.folder) for name in DAEMONS]
         self._closing += [self.syncd.close, self.policyd.close]
+
+    def _make_mta(self, settings, services, chroot, hosts):
+        return Postfix(
+            f"{self.folder}/postfix", self.name, f"[127.0.0.1]:{self.sinks['outside'].port}",
+            {**coexist_settings(), **(settings or {})}, services, chroot, hosts)
+
+    def _start_mta(self):
+        self.postfix.start()
 
     def add_sink(self, name, **options):
         sink = Sink(name, **options)
@@ -183,7 +188,7 @@ log {{ level = "debug" }}
         self.wait_loaded()
         self.policyd.start()
         self.milter.start()
-        self.postfix.start()
+        self._start_mta()
         return self
 
     def wait_loaded(self):

@@ -39,9 +39,13 @@ def xtext(text):
 
 
 class Client:
-    def __init__(self, address, port, helo="client.outside.example", xclient=None, greet=True):
+    """source: the address that it comes from, on this machine."""
+
+    def __init__(self, address, port, helo="client.outside.example", xclient=None, greet=True,
+                 source=""):
         self.helo = helo
-        self.socket = socket.create_connection((address, port), timeout=PATIENCE * 2)
+        self.socket = socket.create_connection((address, port), timeout=PATIENCE * 2,
+                                               source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
         self.banner = self.read()
