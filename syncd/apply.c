@@ -174,12 +174,16 @@ static enum status remove_records(struct attempt *attempt)
 	return status;
 }
 
+/* What is kept back is no change: it may be very much, with each batch. */
 static bool wants_new_file(const struct attempt *attempt)
 {
 	const struct plan *plan = &attempt->plan;
+	size_t changes = plan->put_count;
 
-	return !attempt->steps.is_building &&
-	       plan->put_count + plan->removal_count > CHANGES_MAX;
+	for (size_t i = 0; i < plan->removal_count; i++) {
+		changes += plan->removals[i].fate == REMOVAL_APPLY;
+	}
+	return !attempt->steps.is_building && changes > CHANGES_MAX;
 }
 
 static bool is_due(int64_t last, int64_t interval, int64_t now)
@@ -221,12 +225,12 @@ static enum status attempt_fill(struct attempt *attempt)
 		 buf_span(&attempt->held))) != CX_OK) {
 		return status;
 	}
+	plan_judge(&attempt->plan, batch, &attempt->valve,
+	    attempt->source->max_delete_percent, attempt->now);
 	attempt->wants_new_file = wants_new_file(attempt);
 	if (attempt->wants_new_file) {
 		return CX_OK;
 	}
-	plan_judge(&attempt->plan, batch, &attempt->valve,
-	    attempt->source->max_delete_percent, attempt->now);
 	if ((status = put_records(attempt)) != CX_OK ||
 	    (status = remove_records(attempt)) != CX_OK ||
 	    (status = attempt_merge_skipped(attempt)) != CX_OK ||
@@ -328,7 +332,9 @@ static enum status attempt_once(struct attempt *attempt)
 		return status;
 	}
 	if (!attempt->is_changed && !is_heartbeat_due(attempt)) {
-		store_abort(store);
+		/* A new file would take what is written next, and nobody would see it. */
+		store_writer_discard(store);
+		attempt->steps.is_building = false;
 		return put_off(attempt);
 	}
 	status = store_commit(store, attempt->err);

@@ -1149,6 +1149,64 @@ START_TEST(very_many_changes_go_into_a_new_file)
 }
 END_TEST
 
+static void read_current(struct world *world, char out[64])
+{
+	char path[256];
+
+	memset(out, 0, 64);
+	snprintf(path, sizeof(path), "%s/current", world->folder);
+	ck_assert_int_gt(readlink(path, out, 63), 0);
+}
+
+/*
+ * What is kept back is looked at with every batch, and changes nothing: neither is the whole file
+ * written anew for it, nor does anything that is written go elsewhere than into the one in force.
+ */
+START_TEST(very_many_removals_kept_back_are_no_changes)
+{
+	enum {
+		MANY = 5000,
+		LEFT = 500
+	};
+	struct source_info infos[2] = {
+		{ .name = "test", .provides_recipients = true },
+		{ .name = "other", .provides_recipients = true },
+	};
+	char before[64], after[64];
+	struct world world;
+	struct errbuf err;
+
+	world_init(&world);
+	begin_refresh(&world);
+	load_mailboxes(&world, 0, MANY);
+	ck_assert_int_eq(apply_sources(world.apply, infos, NULL, 2, &err), CX_OK);
+	read_current(&world, before);
+	load_mailboxes(&world, 0, LEFT);
+	ck_assert_uint_eq(report(&world).held, MANY - LEFT);
+
+	/* Nothing, one change, and one of another directory. */
+	put_mailbox(&world, 0, 0);
+	deliver(&world);
+	ck_assert_uint_eq(world.outcome.changed, 0);
+	put_mailbox(&world, 1, 1);
+	deliver(&world);
+	put_mailbox(&world, 0, 0);
+	deliver(&world);
+	world.source.id = world.batch.source = infos[1].id;
+	put_mailbox(&world, 1, 2);
+	deliver(&world);
+	uint64_t seen = generation(&world);
+
+	put_mailbox(&world, 2, 2);
+	deliver(&world);
+	ck_assert_uint_eq(generation(&world), seen + 1);
+	ck_assert_uint_eq(recipients_of(&world, infos[1].id), 2);
+	read_current(&world, after);
+	ck_assert_str_eq(before, after);
+	world_release(&world);
+}
+END_TEST
+
 /* --- Any sequence of batches ends like one load of what it ends with --- */
 
 enum {
@@ -1283,6 +1341,7 @@ Suite *unit_suite(void)
 	tcase_add_test(apply, what_came_as_stored_must_be_stored);
 	tcase_add_test(apply, what_is_the_same_has_reappeared_and_keeps_its_addresses);
 	tcase_add_test(apply, very_many_changes_go_into_a_new_file);
+	tcase_add_test(apply, very_many_removals_kept_back_are_no_changes);
 	tcase_add_test(apply, what_a_complete_batch_does_not_have_is_removed);
 	tcase_add_test(apply, the_last_word_on_an_entry_counts);
 	tcase_add_test(apply, too_many_removals_are_kept_back);
