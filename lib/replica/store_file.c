@@ -149,7 +149,9 @@ static enum status make_pair(struct store_writer *writer, const char *name,
 	}
 	lock_fd = make_file(writer, lock, LOCK_MODE);
 	if (lock_fd >= 0) {
-		errno = posix_fallocate(lock_fd, 0, LOCK_SIZE);
+		do {
+			errno = posix_fallocate(lock_fd, 0, LOCK_SIZE);
+		} while (errno == EINTR);
 	}
 	if (lock_fd < 0 || errno != 0) {
 		enum status status = system_error(writer, err, lock);
@@ -387,11 +389,8 @@ enum status writer_make_build(struct store_writer *writer, size_t map_size,
 
 	store_abort(writer);
 	store_writer_discard(writer);
-	enum status status = writer_recover(writer, err);
+	enum status status = new_name(writer, writer->build_name, err);
 
-	if (status == CX_OK) {
-		status = new_name(writer, writer->build_name, err);
-	}
 	if (status == CX_OK) {
 		status = make_pair(writer, writer->build_name, &fd, err);
 	}

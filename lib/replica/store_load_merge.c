@@ -306,7 +306,10 @@ enum status load_merge(struct store_writer *writer, uint8_t source,
 	if (!merge.streams || !merge.heap) {
 		goto out;
 	}
-	status = writer_make_build(writer, map_size_for(&merge), err);
+	status = writer_recover(writer, err);
+	if (status == CX_OK) {
+		status = writer_make_build(writer, map_size_for(&merge), err);
+	}
 	if (status != CX_OK) {
 		goto out;
 	}
@@ -323,6 +326,10 @@ enum status load_merge(struct store_writer *writer, uint8_t source,
 	store_abort(writer);
 	if (status == CX_OK && source != NO_SOURCE) {
 		status = put_counts(&merge);
+	}
+	/* The runs were given back as they were read: not to be tried again. */
+	if (status == CX_ETEMP && run_count > 0) {
+		status = CX_EIO;
 	}
 out:
 	if (status != CX_OK) {

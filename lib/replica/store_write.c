@@ -431,8 +431,9 @@ bool store_holds(struct store_writer *writer, const struct record_id *id,
 	MDB_txn *txn;
 
 	assert(!writer->txn);
-	if (mdb_txn_begin(writer_env(writer)->mdb, NULL, MDB_RDONLY, &txn) !=
-	    MDB_SUCCESS) {
+	if (writer->must_reopen ||
+	    mdb_txn_begin(writer_env(writer)->mdb, NULL, MDB_RDONLY, &txn) !=
+		MDB_SUCCESS) {
 		return false;
 	}
 	bool is_stored =

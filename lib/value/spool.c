@@ -104,8 +104,12 @@ static int open_nameless(const char *directory)
 static bool map_file(struct spool *spool, size_t size)
 {
 	size_t had = spool->is_mapped ? spool->size : 0;
-	int rc = posix_fallocate(spool->fd, (off_t)had, (off_t)(size - had));
+	int rc;
 
+	/* A signal of the program's own ends it on some file systems (tmpfs). */
+	do {
+		rc = posix_fallocate(spool->fd, (off_t)had, (off_t)(size - had));
+	} while (rc == EINTR);
 	if (rc != 0) {
 		errno = rc;
 		return false;

@@ -3,10 +3,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "replica/store_load.h"
+#include "replica/store_lmdb.h"
 #include "store_fixture.h"
 #include "tests/support/check_snapshot.h"
 #include "tests/support/faults.h"
@@ -281,6 +282,58 @@ START_TEST(dying_at_any_call_leaves_what_was_there_or_what_comes)
 }
 END_TEST
 
+static void limit_files(rlim_t count)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = count;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void tell_nobody(void *context, const struct store_old_reader *reader)
+{
+	(void)context;
+	(void)reader;
+	ck_abort_msg("nobody holds anything");
+}
+
+/* LMDB is at an end with the file, and it cannot be opened again yet: nothing may touch it. */
+START_TEST(a_file_that_cannot_be_opened_again_is_waited_for)
+{
+	struct record_id id = make_id(1, 1);
+	struct store_load *load;
+	struct snapshot *snapshot;
+
+	unit_assert_status(change("before"), CX_OK, fx.err.text);
+	unit_assert_status(store_load_new(fx.writer, 2, &load, &fx.err), CX_OK,
+	    fx.err.text);
+	struct span record = make_record(&fx.buf, RECORD_RECIPIENT, 0, TAG_MAIL,
+	    "a@acme.example", 0);
+
+	unit_assert_status(store_load_put(load, id.uuid, record), CX_OK, "put");
+	fx.writer->must_reopen = true;
+	limit_files(0);
+	unit_assert_status(store_begin(fx.writer, &fx.err), CX_ETEMP, "begin");
+	ck_assert(!store_holds(fx.writer, &id, record));
+	store_check_readers(fx.writer);
+	store_old_readers(fx.writer, 1000, 0, tell_nobody, NULL);
+	ck_assert_int_eq(snapshot_begin(fx.store, &snapshot, &fx.err), CX_ETEMP);
+	unit_assert_status(store_load_build(load, &fx.err), CX_ETEMP, "load");
+	unit_assert_status(store_writer_build(fx.writer, &fx.err), CX_ETEMP, "build");
+	limit_files(256);
+	unit_assert_status(store_load_build(load, &fx.err), CX_OK, fx.err.text);
+	store_load_free(load);
+	fixture_begin();
+	fixture_commit();
+	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
+	    fx.err.text);
+	reopen_reader();
+	fixture_assert_owners("a@acme.example", "2/1 ");
+	fixture_assert_owners("u7@acme.example", "1/7 ");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("store_faults");
@@ -288,6 +341,7 @@ Suite *unit_suite(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, fixture_set_up, fixture_tear_down);
+	tcase_add_test(tcase, a_file_that_cannot_be_opened_again_is_waited_for);
 	tcase_add_loop_test(tcase, a_full_disk_leaves_what_was_there, 0, WORKS);
 	tcase_add_loop_test(tcase, a_disk_with_errors_leaves_what_was_there, 0, WORKS);
 	tcase_add_loop_test(tcase,
