@@ -131,6 +131,7 @@ enum status store_open(const char *directory, struct store **out, struct errbuf 
 	struct store *store = calloc(1, sizeof(*store));
 
 	if (!store) {
+		errbuf_set(err, "replica: %s", status_text(CX_ENOMEM));
 		return CX_ENOMEM;
 	}
 	pthread_mutex_init(&store->lock, NULL);
@@ -139,6 +140,7 @@ enum status store_open(const char *directory, struct store **out, struct errbuf 
 	store->current = path_join(directory, STORE_CURRENT);
 	if (!store->directory || !store->current) {
 		store_close(store);
+		errbuf_set(err, "replica: %s", status_text(CX_ENOMEM));
 		return CX_ENOMEM;
 	}
 	*out = store;

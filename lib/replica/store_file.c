@@ -325,6 +325,7 @@ enum status store_writer_open_sized(const char *directory, size_t map_size,
 {
 	struct store_writer *writer = calloc(1, sizeof(*writer));
 
+	errbuf_set(err, "%s: %s", directory, status_text(CX_ENOMEM));
 	if (!writer) {
 		return CX_ENOMEM;
 	}

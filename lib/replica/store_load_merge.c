@@ -177,9 +177,13 @@ static enum status forget_shapes(struct merge *merge)
 		if (id.source != merge->source) {
 			break;
 		}
-		if (record.len < 2 || record.ptr[1] != RECORD_CONNECTOR ||
-		    index_build(&id, record, &writer->before) != CX_OK) {
+		if (record.len < 2 || record.ptr[1] != RECORD_CONNECTOR) {
 			continue;
+		}
+		status = index_build(&id, record, &writer->before);
+		if (status != CX_OK) {
+			writer->before.count = 0;
+			status = status == CX_EINVAL ? CX_OK : status;
 		}
 		for (size_t i = 0; i < writer->before.count && status == CX_OK; i++) {
 			struct index_entry *entry = &writer->before.entries[i];
