@@ -181,6 +181,51 @@ static bool provides_same(const struct source_info *a, const struct source_info 
 	       a->provides_connectors == b->provides_connectors;
 }
 
+/* Who of them a known source will be, or NULL; see store_set_sources(). */
+static const struct source_info *find_heir(const struct source_info *sources, size_t count,
+    const struct source_info *known)
+{
+	const struct source_info *by_name = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (sources[i].id == known->id) {
+			return &sources[i];
+		}
+		if (sources[i].id == 0 && strcmp(sources[i].name, known->name) == 0) {
+			by_name = &sources[i];
+		}
+	}
+	return by_name;
+}
+
+/* What goes with this configuration, and how many records that is. */
+static size_t find_unwanted(struct apply *apply, const struct source_info *sources,
+    size_t count, struct store_left_out *out)
+{
+	size_t known_count, unwanted = 0;
+	const struct source_info *known = store_sources(apply->store, &known_count);
+
+	*out = (struct store_left_out){ { 0 } };
+	for (size_t i = 0; i < known_count; i++) {
+		const struct source_info *heir = find_heir(sources, count, &known[i]);
+		unsigned kinds = STORE_EVERYTHING;
+
+		if (heir) {
+			kinds = (heir->provides_recipients ? 0u : 1u << RECORD_RECIPIENT) |
+				(heir->provides_domains ? 0u : 1u << RECORD_DOMAIN) |
+				(heir->provides_connectors ? 0u : 1u << RECORD_CONNECTOR);
+		}
+		out->kinds[known[i].id] = (uint8_t)kinds;
+		for (unsigned kind = RECORD_RECIPIENT; kind <= RECORD_CONTAINER; kind++) {
+			if (kinds >> kind & 1) {
+				unwanted += store_count(apply->store, known[i].id,
+				    (enum record_kind)kind);
+			}
+		}
+	}
+	return unwanted;
+}
+
 /*
  * A cookie is good for the records beside it. Where a kind of them goes now, or is wanted
  * now, the old request may come back before the new one was ever answered.
@@ -220,7 +265,32 @@ static enum status set_sources(struct apply *apply, struct source_info *sources,
 	return note_places(apply, sources, places, count);
 }
 
-enum status apply_sources(struct apply *apply, struct source_info *sources,
+/* Very many records that go are left out of a new file: *is_building. */
+static enum status leave_out(struct apply *apply, struct source_info *sources,
+    const struct apply_place *places, size_t count, bool *is_building, struct errbuf *err)
+{
+	struct store_left_out unwanted;
+	enum status status = store_begin(apply->store, err);
+
+	if (status != CX_OK) {
+		return status;
+	}
+	errbuf_set(err, "%s", "");
+	status = recognise(apply, sources, places, count);
+	if (status != CX_OK) {
+		errbuf_set(err, "replica: %s", status_text(status));
+	}
+	*is_building = status == CX_OK &&
+		       find_unwanted(apply, sources, count, &unwanted) > CHANGES_MAX;
+	store_abort(apply->store);
+	if (*is_building) {
+		status = store_writer_build_without(apply->store, &unwanted, err);
+		*is_building = status == CX_OK;
+	}
+	return status;
+}
+
+static enum status write_sources(struct apply *apply, struct source_info *sources,
     const struct apply_place *places, size_t count, struct errbuf *err)
 {
 	enum status status = store_begin(apply->store, err);
@@ -250,7 +320,25 @@ enum status apply_sources(struct apply *apply, struct source_info *sources,
 		errbuf_set(err, "replica: %s", status_text(status));
 		return status;
 	}
-	status = store_commit(apply->store, err);
+	return store_commit(apply->store, err);
+}
+
+enum status apply_sources(struct apply *apply, struct source_info *sources,
+    const struct apply_place *places, size_t count, struct errbuf *err)
+{
+	bool is_building = false;
+	enum status status =
+	    leave_out(apply, sources, places, count, &is_building, err);
+
+	if (status == CX_OK) {
+		status = write_sources(apply, sources, places, count, err);
+	}
+	if (status == CX_OK && is_building) {
+		status = store_writer_publish(apply->store, err);
+	}
+	if (status != CX_OK && is_building) {
+		store_writer_discard(apply->store);
+	}
 	apply->is_looked_over |= status == CX_OK;
 	for (size_t i = 0; i < count && status == CX_OK; i++) {
 		struct apply_state *state = &apply->states[sources[i].id];

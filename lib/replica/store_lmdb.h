@@ -274,7 +274,7 @@ struct load_run;
 /* As store_load_new(), with the most records of a run. */
 enum status store_load_new_sized(struct store_writer *, uint8_t source,
     size_t run_records_max, struct store_load **out, struct errbuf *);
-/* Makes the build of sorted runs and of what other sources (0: all) have. */
+/* Makes the build of sorted runs and of what other sources have. */
 enum status load_merge(struct store_writer *, uint8_t source, struct load_run **runs,
     size_t run_count, struct errbuf *);
 

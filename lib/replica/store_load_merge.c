@@ -10,11 +10,6 @@
  * that is in force, become one new file, each database in order of its keys.
  */
 
-/* Numbers of sources begin with 1. */
-enum {
-	NO_SOURCE = 0
-};
-
 static enum status fail(struct merge *merge, int rc)
 {
 	return lmdb_status(rc, merge->err, "new replica");
@@ -152,11 +147,11 @@ static enum status copy_database(struct merge *merge, unsigned db)
 	return rc == MDB_NOTFOUND ? CX_OK : fail(merge, rc);
 }
 
-/* The shapes of what this source had are counted no more. What is damaged is left. */
-static enum status forget_shapes(struct merge *merge)
+/* The shapes of what a source had are counted no more. What is damaged is left. */
+static enum status forget_shapes_of(struct merge *merge, uint8_t source)
 {
 	struct store_writer *writer = merge->writer;
-	struct record_id id = { .source = merge->source };
+	struct record_id id = { .source = source };
 	uint8_t bytes[INDEX_ID_SIZE];
 	MDB_val key = { sizeof(bytes), bytes };
 	MDB_val value;
@@ -173,8 +168,11 @@ static enum status forget_shapes(struct merge *merge)
 	     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
 		struct span record = span_of_val(value);
 
+		if (key.mv_size != INDEX_ID_SIZE) {
+			continue;
+		}
 		index_get_id(key.mv_data, &id);
-		if (id.source != merge->source) {
+		if (id.source != source) {
 			break;
 		}
 		if (record.len < 2 || record.ptr[1] != RECORD_CONNECTOR) {
@@ -198,10 +196,21 @@ static enum status forget_shapes(struct merge *merge)
 	return status != CX_OK || rc == MDB_NOTFOUND ? status : fail(merge, rc);
 }
 
-/* Whether there is a record of another source: the first, or behind all of this one. */
+static enum status forget_shapes(struct merge *merge)
+{
+	enum status status = CX_OK;
+
+	for (unsigned source = 0; source < 256 && status == CX_OK; source++) {
+		if (merge->left_out.kinds[source] >> RECORD_CONNECTOR & 1) {
+			status = forget_shapes_of(merge, (uint8_t)source);
+		}
+	}
+	return status;
+}
+
+/* Whether there is a record of a source that is not left out as a whole. */
 static enum status look_for_others(struct merge *merge)
 {
-	struct record_id id = { .source = (uint8_t)(merge->source + 1) };
 	uint8_t bytes[INDEX_ID_SIZE];
 	MDB_val key, value;
 	MDB_cursor *cursor;
@@ -212,14 +221,21 @@ static enum status look_for_others(struct merge *merge)
 		return fail(merge, rc);
 	}
 	rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-	if (rc == MDB_SUCCESS && *(const uint8_t *)key.mv_data == merge->source &&
-	    merge->source < 255) {
+	while (rc == MDB_SUCCESS) {
+		struct record_id id = { .source = *(const uint8_t *)key.mv_data };
+
+		if (merge->left_out.kinds[id.source] != STORE_EVERYTHING) {
+			break;
+		}
+		if (id.source++ == UINT8_MAX) {
+			rc = MDB_NOTFOUND;
+			break;
+		}
 		index_put_id(bytes, &id);
 		key = (MDB_val){ sizeof(bytes), bytes };
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	}
-	merge->has_others =
-	    rc == MDB_SUCCESS && *(const uint8_t *)key.mv_data != merge->source;
+	merge->has_others = rc == MDB_SUCCESS;
 	mdb_cursor_close(cursor);
 	return rc == MDB_NOTFOUND ? CX_OK : fail(merge, rc);
 }
@@ -249,6 +265,14 @@ static enum status merge_all(struct merge *merge)
 	return status == CX_OK ? appender_commit(&merge->out) : status;
 }
 
+static bool is_anything_left_out(const struct merge *merge)
+{
+	static const struct store_left_out nothing;
+
+	return memcmp(&merge->left_out, &nothing, sizeof(nothing)) != 0;
+}
+
+/* Of what was left out there is what the runs had instead, or nothing. */
 static enum status put_counts(struct merge *merge)
 {
 	struct store_writer *writer = merge->writer;
@@ -257,11 +281,17 @@ static enum status put_counts(struct merge *merge)
 	if (status != CX_OK) {
 		return status;
 	}
-	if (memcmp(writer->counts[merge->source], merge->counts,
-		sizeof(merge->counts)) != 0) {
-		memcpy(writer->counts[merge->source], merge->counts,
-		    sizeof(merge->counts));
-		writer->are_counts_changed = true;
+	for (unsigned source = 0; source < 256; source++) {
+		for (unsigned kind = 0; kind <= RECORD_CONTAINER; kind++) {
+			uint64_t *count = &writer->counts[source][kind];
+			uint64_t now =
+			    source == merge->source ? merge->counts[kind] : 0;
+
+			if (merge->left_out.kinds[source] >> kind & 1) {
+				writer->are_counts_changed |= *count != now;
+				*count = now;
+			}
+		}
 	}
 	status = store_commit(writer, merge->err);
 	writer->is_build_changed = status == CX_OK;
@@ -291,45 +321,43 @@ static size_t map_size_for(const struct merge *merge)
 	return size;
 }
 
-enum status load_merge(struct store_writer *writer, uint8_t source,
-    struct load_run **runs, size_t run_count, struct errbuf *err)
+/* `merge` has who writes, what comes in and what is left out. */
+static enum status merge_into_build(struct merge *merge, struct errbuf *err)
 {
-	struct merge merge = { .writer = writer,
-		.source = source,
-		.runs = runs,
-		.run_count = run_count,
-		.out = { .writer = writer, .err = err },
-		.err = err };
+	struct store_writer *writer = merge->writer;
+	size_t run_count = merge->run_count;
 	enum status status = CX_ENOMEM;
 	int rc;
 
 	errbuf_set(err, "load: %s", status_text(status));
-	spool_init(&merge.winners, writer->directory);
-	merge.streams = calloc(run_count + 1, sizeof(*merge.streams));
-	merge.heap = calloc(run_count + 1, sizeof(struct stream *));
-	if (!merge.streams || !merge.heap) {
+	merge->err = err;
+	merge->out = (struct appender){ .writer = writer, .err = err };
+	spool_init(&merge->winners, writer->directory);
+	merge->streams = calloc(run_count + 1, sizeof(*merge->streams));
+	merge->heap = calloc(run_count + 1, sizeof(struct stream *));
+	if (!merge->streams || !merge->heap) {
 		goto out;
 	}
 	status = writer_recover(writer, err);
 	if (status == CX_OK) {
-		status = writer_make_build(writer, map_size_for(&merge), err);
+		status = writer_make_build(writer, map_size_for(merge), err);
 	}
 	if (status != CX_OK) {
 		goto out;
 	}
-	rc = mdb_txn_begin(writer->live->mdb, NULL, MDB_RDONLY, &merge.live);
+	rc = mdb_txn_begin(writer->live->mdb, NULL, MDB_RDONLY, &merge->live);
 	if (rc != MDB_SUCCESS) {
-		status = fail(&merge, rc);
+		status = fail(merge, rc);
 		goto out;
 	}
-	status = look_for_others(&merge);
+	status = look_for_others(merge);
 	if (status == CX_OK) {
-		status = merge_all(&merge);
+		status = merge_all(merge);
 	}
-	mdb_txn_abort(merge.live);
+	mdb_txn_abort(merge->live);
 	store_abort(writer);
-	if (status == CX_OK && source != NO_SOURCE) {
-		status = put_counts(&merge);
+	if (status == CX_OK && is_anything_left_out(merge)) {
+		status = put_counts(merge);
 	}
 	/* The runs were given back as they were read: not to be tried again. */
 	if (status == CX_ETEMP && run_count > 0) {
@@ -339,13 +367,34 @@ out:
 	if (status != CX_OK) {
 		store_writer_discard(writer);
 	}
-	free(merge.streams);
-	free(merge.heap);
-	spool_release(&merge.winners);
+	free(merge->streams);
+	free(merge->heap);
+	spool_release(&merge->winners);
 	return status;
+}
+
+enum status load_merge(struct store_writer *writer, uint8_t source,
+    struct load_run **runs, size_t run_count, struct errbuf *err)
+{
+	struct merge merge = {
+		.writer = writer, .source = source, .runs = runs, .run_count = run_count
+	};
+
+	merge.left_out.kinds[source] = STORE_EVERYTHING;
+	return merge_into_build(&merge, err);
 }
 
 enum status store_writer_build(struct store_writer *writer, struct errbuf *err)
 {
-	return load_merge(writer, NO_SOURCE, NULL, 0, err);
+	struct merge merge = { .writer = writer };
+
+	return merge_into_build(&merge, err);
+}
+
+enum status store_writer_build_without(struct store_writer *writer,
+    const struct store_left_out *left_out, struct errbuf *err)
+{
+	struct merge merge = { .writer = writer, .left_out = *left_out };
+
+	return merge_into_build(&merge, err);
 }

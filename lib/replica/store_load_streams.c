@@ -33,7 +33,36 @@ static bool is_outdated(const struct merge *merge, const struct stream *stream)
 	return found && found->run != stream->run->number;
 }
 
-/* The next entry of the file in force that is of another source. CX_NOTFOUND: none. */
+/* Of the file in force, with its id. */
+static bool is_left_out(const struct merge *merge, const struct run_entry *entry,
+    const uint8_t *id)
+{
+	static const uint8_t kinds_of[INDEX_COUNT] = {
+		[INDEX_ADDR] = RECORD_RECIPIENT,
+		[INDEX_LOGIN] = RECORD_RECIPIENT,
+		[INDEX_DN] = RECORD_RECIPIENT,
+		[INDEX_REF] = RECORD_RECIPIENT,
+		[INDEX_DOMAIN] = RECORD_DOMAIN,
+		[INDEX_CONNECTOR] = RECORD_CONNECTOR,
+		[INDEX_SPACE] = RECORD_CONNECTOR,
+		[INDEX_NET] = RECORD_CONNECTOR,
+		[INDEX_CERT] = RECORD_CONNECTOR,
+	};
+	unsigned kinds = merge->left_out.kinds[id[0]];
+	unsigned kind = 0;
+
+	if (kinds == 0 || kinds == STORE_EVERYTHING) {
+		return kinds != 0;
+	}
+	if (merge->db != DB_REC) {
+		kind = kinds_of[merge->db];
+	} else if (entry->value.len > 1) {
+		kind = (unsigned char)entry->value.ptr[1];
+	}
+	return kind <= RECORD_CONTAINER && (kinds >> kind & 1);
+}
+
+/* The next entry of the file in force that stays. CX_NOTFOUND: none. */
 static enum status live_next(struct merge *merge, struct stream *stream)
 {
 	MDB_val key, value;
@@ -47,7 +76,7 @@ static enum status live_next(struct merge *merge, struct stream *stream)
 		const uint8_t *id = id_of(merge, &stream->entry);
 
 		/* Damage is not ours to judge: it may be another's. */
-		if (!id || id[0] != merge->source) {
+		if (!id || !is_left_out(merge, &stream->entry, id)) {
 			return CX_OK;
 		}
 	}

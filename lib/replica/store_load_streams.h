@@ -27,11 +27,12 @@ struct stream {
 
 struct merge {
 	struct store_writer *writer;
-	uint8_t source;
+	struct store_left_out left_out; /* of the file in force */
+	uint8_t source;			/* of the runs */
 	struct load_run **runs;
 	size_t run_count;
 	MDB_txn *live;
-	bool has_others; /* there are records of other sources */
+	bool has_others; /* there may be records that are not left out */
 	struct errbuf *err;
 
 	unsigned db; /* that is being written */

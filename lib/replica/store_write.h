@@ -43,6 +43,17 @@ void store_writer_close(struct store_writer *);
 enum status store_writer_build(struct store_writer *, struct errbuf *);
 enum status store_writer_publish(struct store_writer *, struct errbuf *);
 void store_writer_discard(struct store_writer *);
+/*
+ * The same build without some records: of a source these kinds (1 << kind), or everything, what is
+ * damaged too. For very many, which are slow to remove and take memory. The next
+ * store_commit() raises the generation.
+ */
+#define STORE_EVERYTHING 0xff
+struct store_left_out {
+	uint8_t kinds[256]; /* by source */
+};
+enum status store_writer_build_without(struct store_writer *, const struct store_left_out *,
+    struct errbuf *);
 
 enum status store_begin(struct store_writer *, struct errbuf *);
 /*

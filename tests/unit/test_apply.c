@@ -809,6 +809,31 @@ START_TEST(contact_is_written_every_half_minute)
 }
 END_TEST
 
+static void read_current(struct world *world, char out[64])
+{
+	char path[256];
+
+	memset(out, 0, 64);
+	snprintf(path, sizeof(path), "%s/current", world->folder);
+	ck_assert_int_gt(readlink(path, out, 63), 0);
+}
+
+static bool is_loaded(struct world *world, uint8_t source)
+{
+	struct apply_report report;
+
+	ck_assert_int_eq(apply_report(world->apply, source, &report), CX_OK);
+	return report.is_loaded;
+}
+
+static size_t recipients_of(struct world *world, uint8_t source)
+{
+	struct apply_report report;
+
+	ck_assert_int_eq(apply_report(world->apply, source, &report), CX_OK);
+	return report.recipients;
+}
+
 START_TEST(directories_that_are_not_named_lose_their_records)
 {
 	struct world world;
@@ -833,23 +858,61 @@ START_TEST(directories_that_are_not_named_lose_their_records)
 }
 END_TEST
 
+/* So many do not fit into the memory of one transaction: a new file without them. */
+START_TEST(very_many_records_that_are_not_wanted_are_left_out_of_a_new_file)
+{
+	enum {
+		MANY = 5000
+	};
+	struct source_info infos[2] = {
+		{ .name = "test", .provides_recipients = true, .provides_domains = true },
+		{ .name = "other", .provides_recipients = true },
+	};
+	char names[3][64];
+	struct world world;
+	struct errbuf err;
+	struct buf cookie;
+
+	world_init(&world);
+	read_current(&world, names[0]);
+	put_domain(&world, 9000, 0);
+	load_mailboxes(&world, 0, MANY);
+	ck_assert_int_eq(apply_sources(world.apply, infos, NULL, 2, &err), CX_OK);
+	world.source.id = world.batch.source = infos[1].id;
+	world.batch.has_cookie = true;
+	buf_add_text(&world.batch.cookie, "c1");
+	load_mailboxes(&world, 0, 5);
+	read_current(&world, names[1]);
+
+	/* Its recipients are not wanted any more, then it goes. */
+	infos[0].provides_recipients = false;
+	ck_assert_int_eq(apply_sources(world.apply, infos, NULL, 2, &err), CX_OK);
+	read_current(&world, names[2]);
+	ck_assert_str_ne(names[1], names[2]);
+	ck_assert_uint_eq(recipients_of(&world, infos[0].id), 0);
+	ck_assert_uint_eq(recipients_of(&world, infos[1].id), 5);
+	world.source.id = infos[0].id;
+	ck_assert_uint_eq(report(&world).domains, 1);
+	world.source.id = world.batch.source = infos[1].id;
+	load_mailboxes(&world, 0, MANY);
+	ck_assert_int_eq(apply_sources(world.apply, infos, NULL, 1, &err), CX_OK);
+	read_current(&world, names[1]);
+	ck_assert_str_ne(names[1], names[2]);
+	ck_assert_uint_eq(recipients_of(&world, infos[1].id), 0);
+	/* Nothing of it is left: not its cookie for who gets its number. */
+	infos[1].id = 0;
+	ck_assert_int_eq(apply_sources(world.apply, infos, NULL, 2, &err), CX_OK);
+	buf_init(&cookie);
+	world.source.id = infos[1].id;
+	ck_assert_int_eq(apply_cookie(world.apply, &world.source, &cookie), CX_OK);
+	ck_assert_uint_eq(cookie.len, 0);
+	ck_assert(!is_loaded(&world, infos[1].id));
+	buf_release(&cookie);
+	world_release(&world);
+}
+END_TEST
+
 static const struct apply_place here = { { 1 } }, there = { { 2 } }, elsewhere = { { 3 } };
-
-static bool is_loaded(struct world *world, uint8_t source)
-{
-	struct apply_report report;
-
-	ck_assert_int_eq(apply_report(world->apply, source, &report), CX_OK);
-	return report.is_loaded;
-}
-
-static size_t recipients_of(struct world *world, uint8_t source)
-{
-	struct apply_report report;
-
-	ck_assert_int_eq(apply_report(world->apply, source, &report), CX_OK);
-	return report.recipients;
-}
 
 /* A section that got another name, two that changed theirs, one that moved to another server. */
 START_TEST(directories_are_known_by_their_place_then_by_their_name)
@@ -1149,15 +1212,6 @@ START_TEST(very_many_changes_go_into_a_new_file)
 }
 END_TEST
 
-static void read_current(struct world *world, char out[64])
-{
-	char path[256];
-
-	memset(out, 0, 64);
-	snprintf(path, sizeof(path), "%s/current", world->folder);
-	ck_assert_int_gt(readlink(path, out, 63), 0);
-}
-
 /*
  * What is kept back is looked at with every batch, and changes nothing: neither is the whole file
  * written anew for it, nor does anything that is written go elsewhere than into the one in force.
@@ -1362,6 +1416,8 @@ Suite *unit_suite(void)
 	tcase_add_test(apply, cookies_alone_are_written_now_and_then);
 	tcase_add_test(apply, contact_is_written_every_half_minute);
 	tcase_add_test(apply, directories_that_are_not_named_lose_their_records);
+	tcase_add_test(apply,
+	    very_many_records_that_are_not_wanted_are_left_out_of_a_new_file);
 	tcase_add_test(apply, directories_are_known_by_their_place_then_by_their_name);
 	tcase_add_test(apply, a_directory_that_takes_the_name_of_another_keeps_its_records);
 	tcase_add_test(apply, a_directory_that_is_to_provide_more_counts_as_not_loaded);

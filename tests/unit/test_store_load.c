@@ -289,6 +289,151 @@ START_TEST(a_load_gives_what_putting_one_by_one_gives)
 }
 END_TEST
 
+static void put_cookie_both(const char *key, const char *cookie)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		begin(&worlds[i]);
+		unit_assert_status(
+		    store_put_meta(worlds[i].writer, key, span_of(cookie)), CX_OK, key);
+		unit_assert_status(store_set_contact(worlds[i].writer, 1, 1000, true),
+		    CX_OK, "contact");
+		commit(&worlds[i]);
+	}
+}
+
+static void load_some_both(struct store_load *loaded, unsigned source)
+{
+	begin(&worlds[1]);
+	for (unsigned n = random_below(60); n > 0; n--) {
+		struct record_id id = make_id(source, random_below(40));
+		struct span record = random_record(&fx.buf);
+
+		unit_assert_status(store_load_put(loaded, id.uuid, record), CX_OK,
+		    "load");
+		unit_assert_status(store_put(worlds[1].writer, &id, record, NULL),
+		    CX_OK, "put");
+	}
+	commit(&worlds[1]);
+}
+
+static void publish_load(struct store_load *loaded)
+{
+	unit_assert_status(store_load_build(loaded, &fx.err), CX_OK, fx.err.text);
+	store_load_free(loaded);
+	begin(&worlds[0]);
+	commit(&worlds[0]);
+	unit_assert_status(store_writer_publish(worlds[0].writer, &fx.err), CX_OK,
+	    fx.err.text);
+}
+
+static void put_some_both(unsigned source)
+{
+	begin(&worlds[0]);
+	begin(&worlds[1]);
+	for (unsigned n = 0; n < 10; n++) {
+		struct record_id id = make_id(source, random_below(40));
+
+		put_both(&id, random_record(&fx.buf));
+	}
+	commit(&worlds[0]);
+	commit(&worlds[1]);
+}
+
+/* Two directories are loaded at the same time while a third changes. */
+START_TEST(loads_at_the_same_time_lose_nothing_of_anybody)
+{
+	struct store_load *loads[2];
+
+	random_seed((unsigned)_i);
+	open_worlds();
+	put_some_both(1);
+	load(worlds[0].writer, 2, &loads[0], 5);
+	load(worlds[0].writer, 3, &loads[1], 7);
+	load_some_both(loads[0], 2);
+	put_some_both(1);
+	put_cookie_both("src/1/cookie", "first");
+	load_some_both(loads[1], 3);
+	publish_load(loads[0]);
+	put_some_both(1);
+	put_some_both(2);
+	put_cookie_both("src/1/cookie", "second");
+	put_cookie_both("src/2/cookie", "third");
+	load_some_both(loads[1], 3);
+	publish_load(loads[1]);
+	put_some_both(3);
+	assert_equal_worlds();
+	assert_equal_counts();
+
+	size_t count;
+	begin(&worlds[0]);
+	const struct source_info *sources = store_sources(worlds[0].writer, &count);
+
+	ck_assert_uint_eq(count, 3);
+	ck_assert_int_eq(sources[0].last_contact, 1000);
+	ck_assert(sources[0].is_loaded);
+	store_abort(worlds[0].writer);
+	close_worlds();
+}
+END_TEST
+
+/* What is left out of a build is what store_remove() would have removed. */
+struct removal {
+	struct store_left_out left_out;
+	struct record_id ids[200];
+	size_t count;
+};
+
+static bool note_left_out(void *context, const struct record_id *id, struct span bytes)
+{
+	struct removal *removal = context;
+	struct record record;
+
+	unit_assert_status(record_open(bytes, &record), CX_OK, "record");
+	if (removal->left_out.kinds[id->source] >> record.kind & 1) {
+		removal->ids[removal->count++] = *id;
+	}
+	return true;
+}
+
+START_TEST(a_build_without_some_is_what_removing_one_by_one_gives)
+{
+	struct removal removal = { .count = 0 };
+
+	random_seed((unsigned)_i);
+	open_worlds();
+	fill_both(_i % 4 == 0 ? 5 : 100);
+	begin(&worlds[1]);
+	for (uint8_t source = 1; source <= 3; source++) {
+		removal.left_out.kinds[source] = random_below(3)
+						     ? (uint8_t)(random_below(16) << 1)
+						     : STORE_EVERYTHING;
+		unit_assert_status(store_each(worlds[1].writer, source, note_left_out,
+				       &removal),
+		    CX_OK, "each");
+	}
+	for (size_t i = 0; i < removal.count; i++) {
+		unit_assert_status(
+		    store_remove(worlds[1].writer, &removal.ids[i]), CX_OK, "remove");
+	}
+	commit(&worlds[1]);
+	uint64_t before = generation_of(&worlds[0]);
+
+	unit_assert_status(store_writer_build_without(worlds[0].writer,
+			       &removal.left_out, &fx.err),
+	    CX_OK, fx.err.text);
+	begin(&worlds[0]);
+	commit(&worlds[0]);
+	unit_assert_status(store_writer_publish(worlds[0].writer, &fx.err), CX_OK,
+	    fx.err.text);
+	ck_assert_uint_eq(generation_of(&worlds[0]), before + 1);
+	assert_equal_worlds();
+	assert_equal_counts();
+	fill_both(30);
+	assert_equal_worlds();
+	close_worlds();
+}
+END_TEST
+
 /* --- One world --- */
 
 static void put_loaded(struct store_load *loaded, unsigned number, const char *mail)
@@ -576,6 +721,9 @@ Suite *unit_suite(void)
 	suite_add_tcase(suite, sorting);
 	tcase_set_timeout(against, 60);
 	tcase_add_loop_test(against, a_load_gives_what_putting_one_by_one_gives, 0, 40);
+	tcase_add_loop_test(against, loads_at_the_same_time_lose_nothing_of_anybody, 0, 20);
+	tcase_add_loop_test(against, a_build_without_some_is_what_removing_one_by_one_gives,
+	    0, 40);
 	suite_add_tcase(suite, against);
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, fixture_set_up, fixture_tear_down);
