@@ -48,10 +48,12 @@ static void note_route_failure(struct expansion *x, const struct path *path,
 	}
 	if (status == CX_EEXIST) {
 		x->has_ambiguous = true;
-		collection_step_address(&x->list, path->depth, RULE_AMBIGUOUS, address, nothing);
+		collection_step_address(&x->list, path->depth, RULE_AMBIGUOUS, address,
+		    nothing);
 	} else {
 		x->has_no_route = true;
-		collection_step_address(&x->list, path->depth, RULE_NO_ROUTE, address, nothing);
+		collection_step_address(&x->list, path->depth, RULE_NO_ROUTE, address,
+		    nothing);
 	}
 }
 
@@ -69,26 +71,41 @@ static void fill_delivery(struct expansion *x, struct delivery *delivery,
 static bool is_elsewhere(const struct expansion *x, struct span next_hop)
 {
 	return !span_is_empty(next_hop) &&
-	    !span_equal(next_hop, span_of(x->view->settings->mailbox_transport));
+	       !span_equal(next_hop, span_of(x->view->settings->mailbox_transport));
+}
+
+/* What stands in the trace for an object, or an address that none has, on this way. */
+static void name_hand_over(const struct destination *to, const struct key *key,
+    struct span next_hop, struct record_id *out)
+{
+	char memory[KEY_DIGEST_SIZE + NEXT_HOP_MAX];
+	struct buf text;
+
+	if (to->found != NULL) {
+		memcpy(out->uuid, to->found->id.uuid, sizeof(out->uuid));
+	} else {
+		digest_of(key_span(key), out->uuid);
+	}
+	buf_init_fixed(&text, memory, sizeof(memory));
+	buf_add(&text, out->uuid, sizeof(out->uuid));
+	buf_add_span(&text, next_hop);
+	digest_of(buf_span(&text), out->uuid);
+	out->source = UINT8_MAX;
 }
 
 /*
- * What another system is handed must not be handed to it again. Foreign addresses and targets are
- * an object's, which has been asked for before.
+ * What another system is handed must not be handed to it again. It may be handed on from there,
+ * by another site of the organization: so it is the way that counts.
  */
 static bool was_handed_on(struct expansion *x, const struct destination *to,
-    const struct key *key, const struct path *path)
+    const struct key *key, struct span next_hop, const struct path *path)
 {
-	struct record_id id = { .source = UINT8_MAX };
+	struct record_id id;
 
 	if (!x->question->want_deliveries) {
 		return false;
 	}
-	if (to->found != NULL) {
-		id = to->found->id;
-	} else {
-		key_digest(key, id.uuid);
-	}
+	name_hand_over(to, key, next_hop, &id);
 	if (expansion_was_here(x, id.uuid, path, key_span(key))) {
 		return true;
 	}
@@ -96,8 +113,7 @@ static bool was_handed_on(struct expansion *x, const struct destination *to,
 	return false;
 }
 
-void deliver(struct expansion *x, const struct destination *to,
-    const struct path *path)
+void deliver(struct expansion *x, const struct destination *to, const struct path *path)
 {
 	char memory[NEXT_HOP_MAX];
 	struct buf next_hop;
@@ -117,7 +133,7 @@ void deliver(struct expansion *x, const struct destination *to,
 	}
 	address_key(to->address, &key);
 	if (!to->is_foreign && is_elsewhere(x, buf_span(&next_hop)) &&
-	    was_handed_on(x, to, &key, path)) {
+	    was_handed_on(x, to, &key, buf_span(&next_hop), path)) {
 		return;
 	}
 	delivery = collection_deliver(&x->list, key_span(&key), &is_new);
@@ -125,7 +141,8 @@ void deliver(struct expansion *x, const struct destination *to,
 		return;
 	}
 	if (is_new) {
-		fill_delivery(x, delivery, to->address, buf_span(&next_hop), to->object);
+		fill_delivery(x, delivery, to->address, buf_span(&next_hop),
+		    to->object);
 	}
 	if (is_new || path->kind < delivery->kind) {
 		delivery->kind = path->kind;
@@ -149,8 +166,8 @@ static const struct address *extend(const struct address *base, struct span exte
 	buf_init_fixed(&local, memory, sizeof(memory));
 	buf_add(&local, base->local, base->local_len);
 	buf_add_span(&local, extension);
-	if (local.failed ||
-	    address_make("smtp", buf_span(&local), address_domain(base), room) != CX_OK) {
+	if (local.failed || address_make("smtp", buf_span(&local), address_domain(base),
+				room) != CX_OK) {
 		return base;
 	}
 	return room;
@@ -169,7 +186,9 @@ struct span own_extension(const struct found *found, const struct address *via,
 void deliver_foreign(struct expansion *x, const struct address *address,
     struct span object, const struct path *path)
 {
-	struct destination to = { .object = object, .rule = path->rule, .is_foreign = true };
+	struct destination to = {
+		.object = object, .rule = path->rule, .is_foreign = true
+	};
 	struct address room;
 
 	to.address = extend(address, path->extension, &room);
@@ -283,8 +302,9 @@ void deliver_encapsulated(struct expansion *x, const struct found *found,
 	struct found as_encapsulated = *found;
 	struct address outer;
 	struct path outer_path;
-	struct span domain = address_domain(
-	    via != NULL && via->domain_len > 0 ? via : x->question->address);
+	struct span domain =
+	    address_domain(via != NULL && via->domain_len > 0 ? via
+							      : x->question->address);
 
 	if (span_is_empty(domain) || imcea_encode(target, domain, &outer) != CX_OK) {
 		note_route_failure(x, path, target, CX_EINVAL);
@@ -315,4 +335,3 @@ void deliver_own_target(struct expansion *x, const struct found *found,
 	to.found = &as_target;
 	deliver(x, &to, &target_path);
 }
-

@@ -97,7 +97,7 @@ static void expand_target_of_ours(struct expansion *x, const struct found *found
 		} else {
 			deliver_encapsulated(x, found, target, via, path);
 		}
-	} else {
+	} else if (!expansion_was_here(x, found->id.uuid, path, found->recipient.dn)) {
 		expand_object(x, &claimed, address_is_smtp(target) ? target : NULL, down);
 	}
 }
@@ -126,7 +126,9 @@ static void expand_target(struct expansion *x, const struct found *found,
 	}
 	if (status == CX_NOTFOUND) {
 		here.depth = path->depth;
-		deliver_foreign(x, &target, found->recipient.dn, &here);
+		if (!expansion_was_here(x, found->id.uuid, path, found->recipient.dn)) {
+			deliver_foreign(x, &target, found->recipient.dn, &here);
+		}
 		return;
 	}
 	lookup_note_source(x->view, id.source, &x->sources);
@@ -225,6 +227,18 @@ static void expand_members(struct expansion *x, const struct recipient *group,
 	}
 }
 
+static void expand_group(struct expansion *x, const struct recipient *group, bool returned,
+    const struct path *path, const struct path *down)
+{
+	if (returned) {
+		x->has_loop = true;
+		collection_step(&x->list, path->depth, RULE_LOOP, group->dn, nothing);
+		return;
+	}
+	collection_step(&x->list, path->depth, RULE_MEMBER, group->dn, nothing);
+	expand_members(x, group, down);
+}
+
 /* Whether the object may be entered; otherwise it has been noted why not. */
 static bool may_enter(struct expansion *x, const struct found *found,
     const struct path *path)
@@ -272,21 +286,6 @@ static void expand_itself(struct expansion *x, const struct found *found,
 	}
 }
 
-/*
- * What was expanded when the message was here before: a mailbox takes it itself (deliver() sees
- * to it where that is elsewhere), and nothing else is left.
- */
-static void expand_returned(struct expansion *x, const struct found *found,
-    const struct address *via, const struct path *path)
-{
-	if (found->recipient.kind == RECIPIENT_MAILBOX) {
-		deliver_self(x, found, via, path);
-	} else {
-		x->has_loop = true;
-		collection_step(&x->list, path->depth, RULE_LOOP, found->recipient.dn, nothing);
-	}
-}
-
 static void expand_object(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path)
 {
@@ -301,30 +300,28 @@ static void expand_object(struct expansion *x, const struct found *found,
 	};
 	bool is_plain =
 	    recipient->kind == RECIPIENT_MAILBOX && !has_alternates(recipient);
+	bool returned; /* what was expanded before takes the mail itself, if it is here */
 
 	if (!may_enter(x, found, path)) {
 		return;
 	}
-	if (!is_plain && was_expanded(x, found->id.uuid)) {
-		expand_returned(x, found, via, path);
-		return;
-	}
-	if (!is_plain && collection_was_visited(&x->list, &found->id, path->kind)) {
+	returned = !is_plain && was_expanded(x, found->id.uuid);
+	if (!is_plain && !returned &&
+	    collection_was_visited(&x->list, &found->id, path->kind)) {
 		return;
 	}
 	if (x->view->settings->propagate_extension) {
 		down.extension = own_extension(found, via, path);
 	}
 	if (recipient->kind == RECIPIENT_GROUP) {
-		collection_step(&x->list, path->depth, RULE_MEMBER, recipient->dn, nothing);
-		expand_members(x, recipient, &down);
+		expand_group(x, recipient, returned, path, &down);
 		return;
 	}
-	if (!has_alternates(recipient) ||
+	if (returned || !has_alternates(recipient) ||
 	    (recipient->flags & RECIPIENT_DELIVER_AND_REDIRECT) != 0) {
 		expand_itself(x, found, via, path, &down);
 	}
-	if (has_alternates(recipient)) {
+	if (!returned && has_alternates(recipient)) {
 		collection_step(&x->list, path->depth, RULE_ALT_RECIPIENT, recipient->dn,
 		    nothing);
 		expand_alternates(x, recipient, &down);

@@ -82,10 +82,10 @@ struct client {
 };
 
 /*
- * Whether an object was expanded, or handed to another system, when this message was here before
- * (SPEC section 6, trace): it counts as visited, so that its alternates, members and target
- * add nothing. An address that no object has, and that its domain hands on, goes by an
- * id made of it. CX_OK: it was; CX_NOTFOUND; anything else: not known.
+ * Whether an object was expanded when this message was here before (SPEC section 6, trace): it
+ * counts as visited, so that its alternates, members and foreign target add nothing. What is handed
+ * to another system, be it an object's or nobody's, goes by an id made of it and of the next hop.
+ * CX_OK: it was; CX_NOTFOUND; anything else: not known.
  */
 typedef enum status question_was_expanded(void *context, const uint8_t id[16]);
 

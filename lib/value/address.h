@@ -124,9 +124,9 @@ void address_key(const struct address *, struct key *out);
 void address_key_base(const struct address *, size_t len, struct key *out);
 bool key_equal(const struct key *, const struct key *);
 struct span key_span(const struct key *);
-/* Sixteen bytes that no other key has: the first of its SHA-256. */
+/* Sixteen bytes that no other text has: the first of its SHA-256. */
 #define KEY_DIGEST_SIZE 16
-void key_digest(const struct key *, uint8_t out[KEY_DIGEST_SIZE]);
+void digest_of(struct span text, uint8_t out[KEY_DIGEST_SIZE]);
 
 /*
  * Positions at which an SMTP local part may be split into base and extension,

@@ -71,11 +71,11 @@ struct span key_span(const struct key *key)
 	return (struct span){ key->bytes, key->len };
 }
 
-void key_digest(const struct key *key, uint8_t out[KEY_DIGEST_SIZE])
+void digest_of(struct span text, uint8_t out[KEY_DIGEST_SIZE])
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 
-	SHA256((const unsigned char *)key->bytes, key->len, digest);
+	SHA256((const unsigned char *)text.ptr, text.len, digest);
 	memcpy(out, digest, KEY_DIGEST_SIZE);
 }
 
