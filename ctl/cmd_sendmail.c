@@ -10,6 +10,24 @@
 /* A sendmail.mc is a few kilobytes. */
 #define MC_SIZE_MAX ((size_t)1024 * 1024)
 
+/* How many of them are wrong for Sendmail. */
+static unsigned judge_settings(const struct conf *conf)
+{
+	unsigned found = 0;
+
+	if (!conf->milter.enforce) {
+		complain(
+		    "enforce of the section milter is false: without it nothing refuses "
+		    "unknown recipients");
+		found++;
+	}
+	if (conf->settings.observe) {
+		complain("observe is true: the milter refuses nothing");
+		found++;
+	}
+	return found;
+}
+
 static int print_settings(const struct conf *conf)
 {
 	struct hops hops = { 0 };
@@ -22,11 +40,7 @@ static int print_settings(const struct conf *conf)
 		    "permission and routes");
 		return EX_CONFIG;
 	}
-	if (!conf->milter.enforce) {
-		complain(
-		    "enforce of the section milter is false: without it nothing refuses "
-		    "unknown recipients");
-	}
+	(void)judge_settings(conf);
 	if (!hops_collect(&hops, conf)) {
 		complain(
 		    "no replica that can be read: the ports of connectors are not known, "
@@ -76,12 +90,7 @@ static int judge_file(const struct conf *conf, const char *path)
 		buf_release(&text);
 		return EX_NOINPUT;
 	}
-	if (!conf->milter.enforce) {
-		complain(
-		    "enforce of the section milter is false: nothing refuses unknown "
-		    "recipients");
-		found++;
-	}
+	found += judge_settings(conf);
 	found += sendmail_read(path, buf_span(&text));
 	buf_release(&text);
 	return found > 0 ? 1 : EX_OK;

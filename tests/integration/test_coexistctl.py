@@ -313,6 +313,19 @@ def test_says_what_in_a_sendmail_mc_is_dangerous(sendmail, old, new, finding):
     assert re.search(r"sendmail\.mc" + finding, done.stderr), done
 
 
+def test_says_what_in_the_configuration_is_wrong_for_sendmail(sendmail, tmp_path):
+    with open(sendmail.conf, encoding="utf-8") as conf:
+        text = conf.read()
+    write(f"{tmp_path}/sendmail.mc", SENDMAIL_MC)
+    for old, new, finding in (("enforce = true", "enforce = false", "enforce .* is false"),
+                              ("replica", "observe = true\nreplica", "observe is true")):
+        write(f"{tmp_path}/coexist.conf", text.replace(old, new, 1))
+        done = coexistctl(f"{tmp_path}/coexist.conf", "sendmail", f"{tmp_path}/sendmail.mc")
+        assert done.returncode == 1 and re.search(finding, done.stderr), done
+        done = coexistctl(f"{tmp_path}/coexist.conf", "sendmail")
+        assert done.returncode == 0 and re.search(finding, done.stderr), done
+
+
 def test_a_sendmail_mc_that_is_not_there(sendmail):
     assert coexistctl(sendmail.conf, "sendmail", "/nonexistent/sendmail.mc").returncode == 66
     assert coexistctl(sendmail.conf, "sendmail", "a", "b").returncode == 64
