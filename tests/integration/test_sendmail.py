@@ -217,6 +217,16 @@ def test_a_next_hop_that_sendmail_has_no_mailer_for_waits(site):
     site.postfix.empty_queue()
 
 
+def test_where_a_senders_own_mail_would_go_does_not_matter(site):
+    """Sendmail resolves senders too: one without a way is none the worse for it."""
+    ledger = site.ledger()
+    with site.connect(xclient=STRANGER) as client:
+        for sender in ("nowhere@acme.example", "nosuch@acme.example", "there@acme.example"):
+            ledger_id, _ = ledger.send(client, sender, {"adam@acme.example": adam()})
+            ledger.balance()
+            assert ledger.messages(ledger_id, "mailboxes")[0].sender == sender
+
+
 def test_with_a_part_down_mail_waits(make_sendmail_site):
     site = make_sendmail_site(source="ldif", sinks=("pop",), ldif=organisation,
                               complaint="uucp:oldhost")
