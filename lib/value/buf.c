@@ -128,14 +128,20 @@ void buf_printf(struct buf *buf, const char *fmt, ...)
 	buf->len += (size_t)len;
 }
 
-/* Length of the printable character at `s`, 0 when its first byte is escaped. */
+/*
+ * Length of the printable character at `s`, 0 when its first byte is escaped. A backslash is
+ * one only where it could be taken for the beginning of an escape: most stand in
+ * distinguished names (cn=Barr\, Adam), which people copy from here into other tools.
+ */
 static size_t printable_length(const uint8_t *s, size_t len)
 {
 	ucs4_t uc;
 	int units;
 
 	if (s[0] < 0x80) {
-		return s[0] >= 0x20 && s[0] != 0x7f && s[0] != '\\';
+		bool is_escape = s[0] == '\\' && (len == 1 || s[1] == 'x');
+
+		return s[0] >= 0x20 && s[0] != 0x7f && !is_escape;
 	}
 	units = u8_mbtoucr(&uc, s, len);
 	return units <= 0 || uc < 0xa0 ? 0 : (size_t)units;

@@ -35,9 +35,10 @@ void buf_add_text(struct buf *, const char *text);
 void buf_add_char(struct buf *, char);
 void buf_printf(struct buf *, const char *fmt, ...) CX_PRINTF(2, 3);
 /*
- * Untrusted text for a log line or a terminal: control characters, DEL, the
- * backslash, bytes that are not valid UTF-8 and the C1 controls come out as
- * \xHH, so that one event stays one line and no terminal is driven by it.
+ * Untrusted text for a log line or a terminal: control characters, DEL, bytes that
+ * are not valid UTF-8, the C1 controls, and a backslash before an x or the end come
+ * out as \xHH, so that one event stays one line, no terminal is driven by it, and
+ * every \xHH is one of ours.
  */
 void buf_add_escaped(struct buf *, struct span);
 

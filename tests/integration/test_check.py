@@ -192,7 +192,7 @@ def test_people_get_a_line_for_each_grouped_and_escaped(make):
         assert all(line.startswith("  ") for line in lines)
         total += count
     assert groups[-1] == [f"{total} findings in 26 recipients of 2 directories"]
-    assert r"uid=unusable\x5c1B" in done.stdout
+    assert r"uid=unusable\1B" in done.stdout
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
 
 

@@ -240,7 +240,7 @@ static const struct row limited_rows[] = {
 	  "kind recipient\ndn dc=acme,dc=example\nmail a@acme.example\n", "" },
 	{ "another spelling of the base",
 	  "dn: CN=A\\, B; DC=Acme , DC=EXAMPLE\nobjectClass: coexistMailbox\nmail: a@acme.example\n", CX_OK,
-	  "kind recipient\ndn CN=A\\x5c, B; DC=Acme , DC=EXAMPLE\nmail a@acme.example\n", "" },
+	  "kind recipient\ndn CN=A\\, B; DC=Acme , DC=EXAMPLE\nmail a@acme.example\n", "" },
 	{ "outside the base", "dn: uid=a,dc=other,dc=example\nobjectClass: coexistMailbox\nmail: a@acme.example\n",
 	  CX_EINVAL, "", "outside the base of this directory\n" },
 	{ "above the base", "dn: dc=example\nobjectClass: coexistMailbox\nmail: a@acme.example\n",
