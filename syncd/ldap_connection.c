@@ -48,6 +48,12 @@ void lsrc_lost(struct ldap_source *ls, const char *why)
 	}
 }
 
+void lsrc_stopped(struct ldap_source *ls)
+{
+	lsrc_disconnect(ls);
+	lsrc_next_uri(ls, 0);
+}
+
 void lsrc_failed_for(struct ldap_source *ls, const char *why, int64_t ms)
 {
 	source_error(ls->source, "%s: %s", ls->uris[ls->uri_at], why);

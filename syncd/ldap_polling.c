@@ -125,7 +125,7 @@ static void start_pass(struct ldap_source *ls, enum poll_pass pass, bool is_lean
 		    source_begin_refresh(ls->source, &ls->poll.batch, true);
 
 		if (status != CX_OK) {
-			lsrc_failed(ls, status_text(status));
+			lsrc_stopped(ls);
 			return;
 		}
 	}
@@ -360,7 +360,7 @@ static void deliver(struct ldap_source *ls)
 		/* References were read with everything else. */
 		status = source_deliver(ls->source, &p->batch);
 		if (status != CX_OK) {
-			lsrc_failed(ls, status_text(status));
+			lsrc_stopped(ls);
 			return;
 		}
 	} else if (!lsrc_deliver(ls, &p->batch, false)) {

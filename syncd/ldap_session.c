@@ -55,7 +55,7 @@ static bool session_start(struct ldap_source *ls, struct syncrepl **at,
 		    is_complete);
 
 		if (status != CX_OK) {
-			lsrc_failed(ls, status_text(status));
+			lsrc_stopped(ls);
 		}
 		return status == CX_OK;
 	}
@@ -128,6 +128,7 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 {
 	struct follow follow;
 	enum status status;
+	bool is_ready = false;
 
 	follow_init(&follow, ls->source);
 	status = follow_batch(ls->source, batch, &ls->refused, &follow);
@@ -144,6 +145,7 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 		status = lsrc_grace_note(ls, batch);
 	}
 	if (status == CX_OK) {
+		is_ready = true;
 		status = source_deliver(ls->source, batch);
 	}
 	batch_clear(batch);
@@ -152,7 +154,11 @@ bool lsrc_deliver(struct ldap_source *ls, struct batch *batch, bool is_full)
 	} else {
 		/* On with the stored cookie: what is in memory may be ahead of it. */
 		ls->must_drop_cookie = ls->must_drop_cookie || status == CX_NOTFOUND;
-		lsrc_failed(ls, status_text(status));
+		if (is_ready) {
+			lsrc_stopped(ls);
+		} else {
+			lsrc_failed(ls, status_text(status));
+		}
 	}
 	follow_release(&follow);
 	return status == CX_OK;

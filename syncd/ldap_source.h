@@ -152,6 +152,8 @@ void lsrc_begin_work(struct ldap_source *);
 void lsrc_lost(struct ldap_source *, const char *why);
 /* This server is of no use to us now: on to the next one, or later. */
 void lsrc_failed(struct ldap_source *, const char *why);
+/* The same, where source_deliver() or source_begin_refresh() has said why. */
+void lsrc_stopped(struct ldap_source *);
 /* The same, with a time of its own until all URIs have their next turn. */
 void lsrc_failed_for(struct ldap_source *, const char *why, int64_t ms);
 /* Nothing is wrong with this server, but there is nothing to wait for: again in `ms`. */

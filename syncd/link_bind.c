@@ -75,7 +75,12 @@ static int failed(struct link_result *result, LDAP *ld, const char *doing, int c
 	if (ld != NULL) {
 		ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
 	}
-	if (text != NULL && *text != '\0') {
+	/* What GnuTLS, by way of libldap, says of each certificate that it does not accept. */
+	if (text != NULL && strcmp(text, "(unknown error code)") == 0) {
+		errbuf_set(&result->error,
+		    "the certificate is not accepted: not signed by tls_ca_file, expired, or "
+		    "for another host");
+	} else if (text != NULL && *text != '\0') {
 		errbuf_set(&result->error, "%s: %s (%s)", doing, ldap_err2string(code), text);
 	} else {
 		errbuf_set(&result->error, "%s: %s", doing, ldap_err2string(code));
@@ -326,7 +331,8 @@ static int establish(LDAP *ld, const struct link_settings *s,
 	}
 	if (has_scheme(s->uri, "ldap://") && s->has_starttls &&
 	    (rc = ldap_start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS) {
-		return failed(result, ld, "StartTLS, or check of the certificate", rc);
+		return failed(result, ld,
+		    rc == LDAP_SERVER_DOWN || rc == LDAP_TIMEOUT ? "connect" : "StartTLS", rc);
 	}
 	rc = bind_as_told(ld, s, result);
 	return rc == LDAP_SUCCESS ? unblock(ld, result) : rc;

@@ -1,6 +1,7 @@
 """A disk that is full or read-only: a clear error, readers unharmed, and syncd goes on by itself."""
 
 import os
+import re
 
 import pytest
 
@@ -146,6 +147,9 @@ def test_no_room_while_a_server_sends_changes(estate, folder):
         server.delete(*(f"uid=u{n},ou=people,{server.suffix}" for n in range(50)))
         server.add("".join(ldap_mailbox(f"v{n}") for n in range(50)))
         follower.wait_log(FULL)
+        # Nothing is wrong with the server: what people are told stays the disk.
+        follower.wait_log("next attempt in", 2)
+        assert re.search(FULL, follower.status()["directories"][0]["lastError"]), follower.log()
         made.free_disk()
         follower.wait_has("v49@acme.example")
         follower.assert_like_new(folder)

@@ -70,12 +70,17 @@ def follow(folder, server):
 
 def assert_refused(syncd):
     """By us, on grounds of the certificate; and no password was given away."""
-    syncd.wait_log("error:.*certificate")
+    syncd.wait_log("error:.* the certificate is not accepted: not signed by tls_ca_file, expired")
     syncd.wait_log("next attempt in", 2)
     assert not syncd.dump()
 
 
 # --- The server's certificate ---
+
+def test_a_server_that_is_down_is_not_a_matter_of_certificates(server, follow):
+    syncd = follow(uri='"ldap://127.0.0.1:1"', tls_ca_file=f'"{server.ca}"', starttls="true").start()
+    syncd.wait_log(r"error: ldap://127\.0\.0\.1:1: connect: Can't contact LDAP server")
+
 
 @SCHEMES
 @pytest.mark.parametrize("fault", ["expired", "self-signed", "other name", "other authority"])
