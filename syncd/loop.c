@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -167,6 +168,16 @@ static bool add_timers(struct loop *loop)
 	return loop->housekeeping && (loop->watchdog || !watchdog_ms);
 }
 
+/* Who can make files beside the replica can lead all readers to another one. */
+static void judge_folder(const char *path)
+{
+	struct stat info;
+
+	if (stat(path, &info) == 0 && (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+		log_warnx("%s: others can make files in it, say chmod 2750", path);
+	}
+}
+
 static enum status set_up(struct loop *loop, int *control_fd, struct errbuf *err)
 {
 	bool is_new = false;
@@ -180,6 +191,7 @@ static enum status set_up(struct loop *loop, int *control_fd, struct errbuf *err
 		log_info("%s: a new replica; everything is loaded",
 		    loop->conf->replica);
 	}
+	judge_folder(loop->conf->replica);
 	errbuf_set(err, "%s", status_text(CX_ENOMEM));
 	loop->base = event_base_new();
 	if (!loop->base || !add_signals(loop) || !add_timers(loop)) {

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +43,18 @@ static enum status system_error(const struct store_writer *writer, struct errbuf
 	if (!name && (errno == ENOTDIR || errno == ENOENT)) {
 		status = CX_ECONF;
 	}
-	errbuf_set(err, "%s%s%s: %s", writer->directory, name ? "/" : "",
-	    name ? name : "", strerror(errno));
+	const char *slash = name ? "/" : "", *text = strerror(errno);
+
+	name = name ? name : "";
+	if (errno == EACCES || errno == EPERM) {
+		const struct passwd *user = getpwuid(geteuid());
+
+		errbuf_set(err, "%s%s%s: %s for %s: %s and all in it must be its own",
+		    writer->directory, slash, name, text,
+		    user ? user->pw_name : "this user", writer->directory);
+	} else {
+		errbuf_set(err, "%s%s%s: %s", writer->directory, slash, name, text);
+	}
 	return status;
 }
 

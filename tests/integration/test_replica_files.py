@@ -136,8 +136,21 @@ def test_what_syncd_may_not_write(estate, path):
     code, said = as_nobody(made)
     assert code == 74 and "Permission denied" in said, (code, said)
     assert (path or made.replica) in said, said
+    # The data files are LMDB's matter: mode and owner are said of those.
+    if not path.startswith(data):
+        assert f"for nobody: {made.replica} and all in it must be its own" in said, said
     # Nothing was lost.
     assert check_whole(made.replica)["records"] == ENTRIES + 1
+
+
+@pytest.mark.parametrize("mode, is_warned", [(0o2750, False), (0o2770, True), (0o777, True)])
+def test_a_folder_that_others_can_write_is_warned_of(estate, mode, is_warned):
+    made = estate()
+    os.makedirs(made.replica, exist_ok=True)
+    os.chmod(made.replica, mode)
+    load(made)
+    said = made.daemon.log_lines(f"{made.replica}: others can make files in it, say chmod 2750")
+    assert bool(said) == is_warned, made.daemon.log_text()
 
 
 def test_syncd_makes_good_what_it_owns(estate):
