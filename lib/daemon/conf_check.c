@@ -125,6 +125,10 @@ enum status check_filter(const char *value, const char *folder, struct buf *out,
 		if (value[i] == '(') {
 			depth++;
 		} else if (value[i] == ')' && depth > 0) {
+			if (value[i - 1] == '(') {
+				return wrong(err, value,
+				    "is an LDAP filter with nothing in its parentheses");
+			}
 			depth--;
 		} else if (depth == 0) {
 			return wrong(err, value,
@@ -138,6 +142,25 @@ enum status check_filter(const char *value, const char *folder, struct buf *out,
 		return wrong(err, value, "is an LDAP filter that is not closed");
 	}
 	return keep(value, out);
+}
+
+/* A host with no port, or with one from 1 to 65535. */
+static bool has_good_port(struct span host)
+{
+	size_t digits = 0, port = 0;
+
+	while (digits < host.len && host.ptr[host.len - 1 - digits] >= '0' &&
+	       host.ptr[host.len - 1 - digits] <= '9') {
+		digits++;
+	}
+	/* The last number of [2001:db8::1] does not end the text. */
+	if (digits == host.len || host.ptr[host.len - 1 - digits] != ':') {
+		return true;
+	}
+	for (size_t i = host.len - digits; i < host.len && port <= 65535; i++) {
+		port = 10 * port + (size_t)(host.ptr[i] - '0');
+	}
+	return port > 0 && port <= 65535;
 }
 
 /* ldap://host[:port][/], ldaps://..., ldapi://[%2Fpath][/] */
@@ -154,6 +177,9 @@ static bool is_ldap_uri(struct span uri)
 		rest = (struct span){ uri.ptr + scheme.len, uri.len - scheme.len };
 		if (rest.len > 0 && rest.ptr[rest.len - 1] == '/') {
 			rest.len--;
+		}
+		if (scheme.ptr != schemes[2] && !has_good_port(rest)) {
+			return false;
 		}
 		for (size_t j = 0; j < rest.len; j++) {
 			if (strchr(LETTERS DIGITS ".-_:[]%", rest.ptr[j]) == NULL) {
@@ -177,7 +203,8 @@ enum status check_uris(const char *value, const char *folder, struct buf *out,
 
 		if (!is_ldap_uri(uri)) {
 			errbuf_set(err,
-			    "'%.*s' is not ldap://host, ldaps://host or ldapi://path",
+			    "'%.*s' is not ldap://host[:port], ldaps://host[:port] or "
+			    "ldapi://path",
 			    SPAN_ARGS(uri));
 			return CX_ECONF;
 		}

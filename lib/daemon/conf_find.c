@@ -6,6 +6,8 @@
 
 /* How many letters a key may be off to be taken for a slip. */
 #define SLIP_MAX 3
+/* Of an option of several words these at least are enough to know it by. */
+#define PART_MIN 4
 #define KEY_MAX  64
 
 const struct option *section_find(enum section_id section, const char *name)
@@ -53,6 +55,17 @@ static size_t distance(const char *a, const char *b)
 	return row[b_len];
 }
 
+/* "bind_password" for bind_password_file, "ca_file" for tls_ca_file. */
+static const char *containing(const struct section *s, const char *name)
+{
+	for (size_t i = 0; i < s->option_count && strlen(name) >= PART_MIN; i++) {
+		if (strstr(s->options[i].name, name) != NULL) {
+			return s->options[i].name;
+		}
+	}
+	return NULL;
+}
+
 const char *section_nearest(enum section_id section, const char *name)
 {
 	const struct section *s = &conf_sections[section];
@@ -73,7 +86,7 @@ const char *section_nearest(enum section_id section, const char *name)
 			return conf_sections[i].name;
 		}
 	}
-	return found;
+	return found != NULL ? found : containing(s, name);
 }
 
 const char *section_home(const char *name)

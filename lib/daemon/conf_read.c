@@ -107,7 +107,10 @@ static void take_error(cfg_t *cfg, const char *fmt, va_list ap)
 		errbuf_set(&err, "the file ends in the middle of an option");
 	} else {
 		vsnprintf(text, sizeof(text), fmt, ap);
-		errbuf_set(&err, "%s", text);
+		errbuf_set(&err, "%s%s", text,
+		    strcmp(text, "unexpected token '{'") == 0
+			? ": only lists and sections have braces"
+			: "");
 	}
 	complain(cfg, &err);
 }

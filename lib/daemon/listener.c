@@ -66,7 +66,7 @@ static enum status parse_inet(const char *text, struct listener *l, struct errbu
 	struct span host;
 
 	if (colon == NULL || strlen(colon + 1) > PORT_MAX || !is_port(colon + 1)) {
-		errbuf_set(err, "'inet:%s' has no port", text);
+		errbuf_set(err, "'inet:%s' does not end in a port (inet:HOST:PORT)", text);
 		return CX_EINVAL;
 	}
 	host = (struct span){ text, (size_t)(colon - text) };
@@ -138,7 +138,7 @@ static enum status clear_path(const struct listener *l, struct errbuf *err)
 		return CX_EIO;
 	}
 	if (is_alive(l)) {
-		errbuf_set(err, "unix:%s is in use", path);
+		errbuf_set(err, "unix:%s is in use: another process listens there", path);
 		return CX_EIO;
 	}
 	if (unlink(path) != 0 && errno != ENOENT) {

@@ -34,12 +34,12 @@ static const struct {
 	{ "local:/run/x", "'local:/run/x' is neither unix:/path nor inet:host:port" },
 	{ "unix:", "'unix:' needs an absolute path" },
 	{ "unix:run/x", "'unix:run/x' needs an absolute path" },
-	{ "inet:10040", "'inet:10040' has no port" },
+	{ "inet:10040", "'inet:10040' does not end in a port (inet:HOST:PORT)" },
 	{ "inet::10040", "'inet::10040' has no host (inet:127.0.0.1:PORT)" },
-	{ "inet:host:", "'inet:host:' has no port" },
-	{ "inet:host:65536", "'inet:host:65536' has no port" },
-	{ "inet:host:-1", "'inet:host:-1' has no port" },
-	{ "inet:host:99999999999", "'inet:host:99999999999' has no port" },
+	{ "inet:host:", "'inet:host:' does not end in a port (inet:HOST:PORT)" },
+	{ "inet:host:65536", "'inet:host:65536' does not end in a port (inet:HOST:PORT)" },
+	{ "inet:host:-1", "'inet:host:-1' does not end in a port (inet:HOST:PORT)" },
+	{ "inet:host:99999999999", "'inet:host:99999999999' does not end in a port (inet:HOST:PORT)" },
 	{ "inet:::1:25", "'inet:::1:25': an IPv6 address stands in []" },
 	{ "inet:[]:25", "'inet:[]:25' has no host (inet:127.0.0.1:PORT)" },
 	{ "inet:10040@host:1", "'inet:10040@host:1' has no host (inet:127.0.0.1:PORT)" },
@@ -194,7 +194,7 @@ START_TEST(leaves_a_live_socket_alone)
 	char message[4200];
 	int fd = open_ok(spec), second;
 
-	snprintf(message, sizeof(message), "%s is in use", spec);
+	snprintf(message, sizeof(message), "%s is in use: another process listens there", spec);
 	unit_assert_status(listener_open(spec, 16, &second, &err), CX_EIO, "live");
 	ck_assert_str_eq(err.text, message);
 	close(connect_to(fd));
