@@ -36,7 +36,7 @@ static void tell_unloaded(struct checker *checker, const char *name)
 	struct finding finding = { .directory = name };
 
 	CHECK_FOUND(checker, &finding,
-	    "{}: what is unknown, and what it alone may know, is deferred",
+	    "{}: mail for addresses that it may have is deferred",
 	    span_of(name));
 }
 

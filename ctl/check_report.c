@@ -214,7 +214,7 @@ static void print_text(const struct report *report, size_t directories,
 		putchar('\n');
 	}
 	if (report->total > 0) {
-		printf("%zu findings", report->total);
+		printf("%zu finding%s", report->total, report->total == 1 ? "" : "s");
 	} else {
 		printf(is_complete ? "clean: no findings" : "no findings so far");
 	}

@@ -192,6 +192,18 @@ static json_t *find_in_syncd(json_t *out, const char *name)
 	return NULL;
 }
 
+static bool provides_recipients(const struct conf *conf, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf->directory_count; i++) {
+		if (name != NULL && strcmp(conf->directories[i].name, name) == 0) {
+			return conf->directories[i].provides_recipients;
+		}
+	}
+	return false;
+}
+
 /* All that is known of a directory in one place; null where coexist-syncd does not answer. */
 static void join_directories(json_t *out, const struct conf *conf)
 {
@@ -201,8 +213,8 @@ static void join_directories(json_t *out, const struct conf *conf)
 
 	for (i = 0; i < json_array_size(list); i++) {
 		json_t *row = json_array_get(list, i);
-		json_t *syncd =
-		    find_in_syncd(out, json_string_value(json_object_get(row, "name")));
+		const char *name = json_string_value(json_object_get(row, "name"));
+		json_t *syncd = find_in_syncd(out, name);
 
 		for (j = 0; j < sizeof(keys) / sizeof(keys[0]); j++) {
 			json_t *value = json_object_get(syncd, keys[j]);
@@ -210,7 +222,9 @@ static void join_directories(json_t *out, const struct conf *conf)
 			json_put(row, keys[j],
 			    value != NULL ? json_incref(value) : json_null());
 		}
-		json_put(row, "hints", status_hints(row, &conf->settings));
+		json_put(row, "hints",
+		    status_hints(row, &conf->settings,
+			provides_recipients(conf, name)));
 	}
 }
 

@@ -23,6 +23,15 @@ static const char *text(json_t *row, const char *key)
 
 /* --- What to do --- */
 
+static bool has_recipients(json_t *row)
+{
+	json_t *entries = json_object_get(row, "entries");
+
+	return number(entries, "mailboxes") + number(entries, "customRecipients") +
+		   number(entries, "groups") + number(entries, "damaged") >
+	       0;
+}
+
 static void add_age_hint(json_t *hints, json_t *row, const struct settings *settings)
 {
 	json_t *age = json_object_get(row, "age");
@@ -31,8 +40,8 @@ static void add_age_hint(json_t *hints, json_t *row, const struct settings *sett
 	if (!json_is_true(json_object_get(row, "loaded"))) {
 		json_add(hints,
 		    json_string(
-			"never loaded: unknown recipients are deferred, and what it "
-			"alone may know"));
+			"never loaded: mail for addresses that it may have is "
+			"deferred"));
 	} else if (!json_is_integer(age)) {
 		json_add(hints,
 		    json_string(
@@ -49,11 +58,18 @@ static void add_age_hint(json_t *hints, json_t *row, const struct settings *sett
 	}
 }
 
-json_t *status_hints(json_t *row, const struct settings *settings)
+json_t *status_hints(json_t *row, const struct settings *settings,
+    bool provides_recipients)
 {
 	json_t *hints = json_array();
 
 	add_age_hint(hints, row, settings);
+	if (provides_recipients && json_is_true(json_object_get(row, "loaded")) &&
+	    !has_recipients(row)) {
+		json_add(hints,
+		    json_string("no recipients came: see base, filter and mapping in "
+				"coexist.conf(5)"));
+	}
 	if (number(row, "held") > 0) {
 		json_add(hints,
 		    json_sprintf("see the removals with: coexistctl check; let them go "
@@ -206,6 +222,7 @@ static void print_syncd(json_t *syncd)
 	if (!json_is_true(json_object_get(syncd, "running"))) {
 		printf("  running: no\n");
 		print_line("trouble", text(syncd, "trouble"));
+		printf("  -> start it: without it no change of a directory is seen\n");
 		return;
 	}
 	printf("  running: yes, process %" JSON_INTEGER_FORMAT "\n",

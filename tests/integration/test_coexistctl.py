@@ -184,6 +184,23 @@ def test_status_counts_by_kind_and_directory(follower):
     assert "->" not in text
 
 
+def test_status_wonders_at_a_directory_with_nobody_in_it(folder):
+    """As with a filter of which one letter is wrong: no server calls that an error."""
+    write(f"{folder}/directory.ldif", CONTAINERS)
+    other = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
+    try:
+        other.wait_log("refreshed:")
+        [corp] = json.loads(coexistctl(other.conf, "status", "--json").stdout)["directories"]
+        assert corp["loaded"] and "no recipients came" in "".join(corp["hints"])
+        with open(other.conf, encoding="utf-8") as conf:
+            text = conf.read()
+        write(other.conf, text.replace("ldif =", 'provides = "domains"\n  ldif ='))
+        [corp] = json.loads(coexistctl(other.conf, "status", "--json").stdout)["directories"]
+        assert corp["hints"] == []
+    finally:
+        other.close()
+
+
 def test_status_says_what_is_wrong_and_what_to_do(folder):
     people = [mailbox(f"u{n}", f"u{n}@acme.example") for n in range(50)]
     bad = mailbox("bad", "not an address")
@@ -212,6 +229,7 @@ def test_status_says_what_is_wrong_and_what_to_do(folder):
             status = json.loads(coexistctl(other.conf, "status", "--json").stdout)
             assert status["syncd"]["running"] is False
             assert status["directories"][0]["state"] is None
+            assert "  -> start it: " in coexistctl(other.conf, "status").stdout
             return "unknown_defer_after" in "".join(status["directories"][0]["hints"])
 
         wait_for(is_old, "the directory to be old")
