@@ -114,6 +114,12 @@ class LdapServer:
         self.ranges = ranges
         self.answer_range = lambda dn, attribute, first: None
         self.offers_sync = False
+        self.cookie = lambda: f"cookie {self.serial}"
+        # answer_cookie() -> (names, cookie): what a sync search with any cookie gets, as all that
+        # has changed since.
+        self.answer_cookie = None
+        # answer_sync(send, message, found, cookie) may take over a sync search: True.
+        self.answer_sync = None
         self.searches = []  # (base, scope, attributes, filter), as they come
         self.raw_answer = None  # raw_answer(send, message): called for the next search
         self._lock = threading.RLock()
@@ -162,6 +168,8 @@ class LdapServer:
             self.serial += 1
             if self.root.get("highestCommittedUSN"):
                 self.root.attributes["highestCommittedUSN"] = [raw(self.serial)]
+            for send, message in list(self._persisting):
+                self._send_entry(send, message, dn, [], sync_state=3)
             del self.entries[dn]
 
     # --- The protocol ---
@@ -270,19 +278,39 @@ class LdapServer:
         if sync_state is not None:
             state = tlv(0x30, integer(sync_state, 0x0a),
                         octets(uuid.UUID(entry.get("entryUUID")[0].decode()).bytes),
-                        octets(f"cookie {self.serial}"))
+                        octets(self.cookie()))
             control = tlv(0xa0, tlv(0x30, octets(SYNC_STATE), octets(state)))
         send(message, tlv(0x64, octets(dn), tlv(0x30, attributes)), control)
 
     def _sync(self, send, message, found, wanted, request):
         parts = elements(elements(request)[0][1])
         cookie = parts[1][1] if len(parts) > 1 and parts[1][0] == 4 else b""
-        if cookie != f"cookie {self.serial}".encode():
-            for dn in found:
-                self._send_entry(send, message, dn, wanted, sync_state=1)
-            done = tlv(0xa2, octets(f"cookie {self.serial}"))  # refreshPresent
-        else:
-            done = tlv(0xa1, octets(f"cookie {self.serial}"))  # refreshDelete
+        if self.answer_sync and self.answer_sync(send, message, found, cookie):
+            return
+        new, phase = self.cookie(), 0xa2  # refreshPresent: what did not come is gone
+        if cookie and self.answer_cookie:
+            (found, new), phase = self.answer_cookie(), 0xa1  # refreshDelete
+        elif cookie == new.encode():
+            found, phase = [], 0xa1
+        for dn in found:
+            self._send_entry(send, message, dn, wanted, sync_state=1)
+        self.end_refresh(send, message, tlv(phase, octets(new)))
+
+    def name_present(self, send, message, names):
+        """These are there, and what they are is known already."""
+        ids = [uuid.UUID(self.entries[dn].get("entryUUID")[0].decode()).bytes for dn in names]
+        info = tlv(0xa3, tlv(0x31, *map(octets, ids)))
+        send(message, tlv(0x79, octets(SYNC_INFO, 0x80), octets(info, 0x81)))
+
+    def end_sync(self, code):
+        """Every search that persists ends with this result."""
+        with self._lock:
+            for send, message in self._persisting:
+                send(message, self._result(0x65, code))
+            self._persisting.clear()
+
+    def end_refresh(self, send, message, done):
+        """From now on it persists."""
         send(message, tlv(0x79, octets(SYNC_INFO, 0x80), octets(done, 0x81)))
         self._persisting.append((send, message))
 
