@@ -4,6 +4,7 @@ serve what it has, and be in step again when it is over.
 """
 
 import os
+import re
 import signal
 import time
 
@@ -135,7 +136,7 @@ def test_a_network_that_swallows_everything(folder, server, namespace, follow):
                           .replace(syncd.folder, f"{folder}/fresh"))
 
 
-def test_from_a_dead_peer_to_the_next_within_ten_seconds(server, namespace, follow):
+def test_from_a_dead_peer_to_the_next_within_ten_seconds(folder, server, namespace, follow):
     uris = listen_at(server, *namespace.here)
     syncd = follow(*uris, prefix=namespace.prefix).start()
     syncd.wait_has("adam@acme.example")
@@ -148,12 +149,26 @@ def test_from_a_dead_peer_to_the_next_within_ten_seconds(server, namespace, foll
     server.add(mailbox("cain"))
     syncd.wait_has("cain@acme.example")
     assert len(syncd.daemon.log_lines("full refresh finished")) == 1, syncd.log()
+    syncd.assert_like_new(folder, syncd.directory.replace(" ".join(uris), server.uri)
+                          .replace(syncd.folder, f"{folder}/fresh"))
+
+
+def test_the_kernel_watches_the_connection_too(server, follow):
+    """By its own default it would for two hours not, and then for ever (ldap-sync.md 5.7)."""
+    syncd = follow(server.uri).start()
+    syncd.wait_has("adam@acme.example")
+
+    def timer():
+        said = run(["ss", "-tnoH", "state", "established", "dport", "=", f":{server.port}"]).stdout
+        return re.search(r"timer:\(keepalive,(\d+)sec,0\)", said)
+
+    assert int(wait_for(timer, syncd.log)[1]) <= 60
 
 
 @pytest.mark.parametrize("scheme", ["ldap", "ldaps", "starttls"])
-def test_a_server_that_takes_connections_and_says_nothing(server, ldaps, certificate, follow, scheme):
-    """Waiting for it costs nothing, least of all inside TLS (T11)."""
-    assert server and ldaps
+def test_a_server_that_takes_connections_and_says_nothing(folder, server, ldaps, certificate, follow,
+                                                          scheme):
+    """Waiting for it costs nothing, least of all inside TLS (T11); and it may recover."""
     silent = Proxy(silent=True)
     try:
         uri = silent.uri.replace("ldap:", "ldaps:") if scheme == "ldaps" else silent.uri
@@ -163,6 +178,9 @@ def test_a_server_that_takes_connections_and_says_nothing(server, ldaps, certifi
         outage.wait_attempts(2)
         outage.over()
         assert silent.accepted >= 2
+        silent.target, silent.silent = ldaps if scheme == "ldaps" else server.port, False
+        syncd.wait_has("adam@acme.example")
+        syncd.assert_like_new(folder)
     finally:
         silent.close()
 
@@ -243,7 +261,7 @@ def test_records_that_hold_many_messages_lose_none(folder, server, certificate, 
         joined.close()
 
 
-def test_a_storm_of_signals_drops_no_connection(server, follow):
+def test_a_storm_of_signals_drops_no_connection(folder, server, follow):
     """A signal in the middle of a read looks like a dead server to libldap (1.13)."""
     syncd = follow(server.uri).start()
     syncd.wait_has("adam@acme.example")
@@ -257,3 +275,4 @@ def test_a_storm_of_signals_drops_no_connection(server, follow):
     syncd.wait_has("user270@acme.example")
     assert len(syncd.daemon.log_lines("connected to")) == 1, syncd.log()
     assert not syncd.daemon.log_lines("lost the connection"), syncd.log()
+    syncd.assert_like_new(folder)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from support.daemons import program
-from support.follower import DOMAIN, Follower, mailbox
+from support.follower import DOMAIN, Follower, Proxy, mailbox
 from support.kerberos import Kdc
 from support.slapd import Slapd
 from support.tls import make_ca, make_certificate
@@ -103,6 +103,20 @@ def test_a_certificate_must_be_right_by_default(folder, server, follow, scheme, 
         with open(server.ca, encoding="ascii") as good, open(ca, "w", encoding="ascii") as out:
             out.write(good.read())
     syncd.wait_has("adam@acme.example")
+
+
+def test_a_server_that_refuses_starttls_gets_no_password(server, follow):
+    """It has no certificate, or somebody in between says so."""
+    sent = []
+    proxy = Proxy(server.port, lambda data: sent.append(data) or data)
+    try:
+        syncd = follow(uri=f'"{proxy.uri}"', starttls="true").start()
+        syncd.wait_log("error:.*StartTLS")
+        syncd.wait_log("next attempt in", 2)
+        assert not syncd.dump()
+        assert sent and PASSWORD.encode() not in b"".join(sent)
+    finally:
+        proxy.close()
 
 
 @SCHEMES

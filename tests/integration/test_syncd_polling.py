@@ -212,6 +212,20 @@ def test_an_old_timestamp_that_comes_late(folder, server, follow):
     syncd.assert_like_new(folder)
 
 
+def test_what_is_a_little_older_is_asked_for_again(folder, server, follow):
+    """By the incremental passes themselves, whatever comparisons would find."""
+    everything = (r"(?m)^modifyTimestamp: .*", "modifyTimestamp: 20110102030405Z")
+    reload_with(server, everything)
+    syncd = follow()
+    usual = next_pass(syncd, "incremental", 2)
+    reload_with(server, (r"(?s)(dn: uid=eve.*?)eve@acme(.*?)modifyTimestamp: \d+Z",
+                         r"\1eva@acme\2modifyTimestamp: 20110102030402Z"))
+    syncd.wait_has("eva@acme.example")
+    assert set(passes(syncd, "incremental")) == {usual}
+    assert len(passes(syncd, "full")) == 1
+    syncd.assert_like_new(folder)
+
+
 def test_a_timestamp_from_the_future_hides_nothing_for_long(folder, server, follow):
     reload_with(server, (r"(?s)(dn: uid=eve.*?)modifyTimestamp: 2011",
                          r"\1modifyTimestamp: 2098"))

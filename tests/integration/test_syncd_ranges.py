@@ -56,14 +56,15 @@ def directory(folder):
 def follow(folder):
     made = []
 
-    def make(server, sync="poll", has="adam@acme.example", extra='full_interval = "1h"'):
+    def make(server, sync="poll", has="adam@acme.example", extra='full_interval = "1h"',
+             program="coexist-syncd-fast"):
         follower = Follower(folder, f"""uri = "{server.uri}"
   starttls = false
   base = "{BASE}"
   mapping = "exchange"
   sync = "{sync}"
   poll_interval = "100ms"
-  {extra}""", program="coexist-syncd-fast")
+  {extra}""", program=program)
         made.append(follower)
         follower.start()
         if has:
@@ -103,24 +104,30 @@ def test_values_in_ranges_are_read_to_their_end(folder, directory, follow, sync)
 def test_the_cookie_waits_for_the_rest_of_an_entry(folder, directory, follow):
     server = directory(ranges=10)
     server.offers_sync = True
-    group(server, "all", names(0, 30))
+
+    def give(word):  # no references: those that dangle are read again for reasons of their own
+        person(server, "cain", proxyAddresses=[f"smtp:{word}{i}@acme.example" for i in range(30)])
+
+    give("old")
     syncd = follow(server, "persist")
     stopped = []
 
-    def stop(dn, attribute, first):  # it dies with half of the entry read
-        if attribute == "member" and first >= 20 and not stopped:
-            stopped.append(first)
+    def stop(dn, attribute, first):
+        # It dies with half of the entry read, when what came behind it is stored already.
+        if attribute == "proxyAddresses" and first >= 20 and not stopped:
+            person(server, "seth")
+            syncd.wait_has("seth@acme.example")
             syncd.daemon.child.kill()
+            stopped.append(first)
         return None
 
     server.answer_range = stop
-    group(server, "all", names(100, 130))
+    give("new")
     wait_for(lambda: stopped, syncd.log)
-    syncd.daemon.child.kill()
-    assert syncd.has("user5,") and not syncd.has("user105,")
+    assert syncd.has("old5@") and not syncd.has("new5@")
     syncd.start()
-    syncd.wait_has("user129,")
-    assert not syncd.has("user5,")
+    syncd.wait_has("new29@")
+    assert not syncd.has("old5@")
     syncd.assert_like_new(folder)
 
 
@@ -263,6 +270,25 @@ def test_a_page_that_forgets_an_entry_takes_nothing_away(folder, directory, foll
     seen = passes(syncd, "identity")
     wait_for(lambda: passes(syncd, "identity") >= seen + 4, syncd.log)
     assert syncd.has("user1@acme.example")
+
+
+def test_what_a_full_pass_misses_once_stays_where_nobody_can_be_asked(folder, directory, follow):
+    """And goes when the next one does not find it either."""
+    server = directory(root=ACTIVE_DIRECTORY)
+    for i in range(5):
+        person(server, f"user{i}")
+    # Its times are long: no identity pass comes in between.
+    syncd = follow(server, program="coexist-syncd")
+    find = server._find
+    server._find = lambda base, scope, filter_: [] if b"objectGUID" in filter_[1] else [
+        dn for dn in find(base, scope, filter_) if "user1" not in dn]
+    assert syncd.ask("refresh corp") == "ok"
+    syncd.wait_log("full pass finished", 2)
+    assert syncd.has("user1@acme.example")
+    assert syncd.ask("refresh corp") == "ok"
+    syncd.wait_log("full pass finished", 3)
+    assert not syncd.has("user1@acme.example")
+    assert syncd.has("user2@acme.example") and passes(syncd, "identity") == 0
 
 
 def test_no_id_at_all_is_known_by_its_name(folder, directory, follow):
