@@ -63,6 +63,7 @@ def test_no_room_for_a_first_load(estate, folder):
     made.resize(64 << 20)
     made.wait_status(state="loaded", recipients=2000)
     wait_for(lambda: made.daemon.log_lines("can be read again"), made.daemon.log_text)
+    assert made.dump() == fresh_dump({"corp": mailboxes(0, 2000)})
     reader.close()
 
 
@@ -124,6 +125,7 @@ def test_killed_and_started_while_the_disk_is_full(estate, folder):
     wait_for(lambda: made.daemon.log_lines(FULL), made.daemon.log_text)
     made.free_disk()
     made.wait_status(state="loaded", recipients=500)
+    assert made.dump() == fresh_dump({"corp": mailboxes(0, 500)})
     reader.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.estate import Estate, old_files
 from support.readers import Reader, check_whole
-from support.syncd import mailboxes
+from support.syncd import fresh_dump, mailboxes
 from support.wait import FACTOR, wait_for
 
 
@@ -102,6 +102,8 @@ def test_a_stopped_reader_is_told_of_and_a_dead_one_holds_nothing(estate, folder
     assert estate.used() <= before + 64 * 1024, (before, estate.used())
     looker.close()
     check_whole(estate.replica)
+    with open(estate.ldif(), encoding="utf-8") as now:
+        assert estate.dump() == fresh_dump({"corp": now.read()})
 
 
 def test_more_readers_than_there_are_slots(estate, folder):

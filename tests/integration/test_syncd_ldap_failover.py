@@ -153,7 +153,7 @@ def test_a_provider_that_lags_takes_nothing_away(folder, mirror, follow):
 
 
 @NO_SESSION_LOG
-def test_what_is_gone_goes_at_once_where_the_other_provider_is_up_to_date(mirror, follow):
+def test_what_is_gone_goes_at_once_where_the_other_provider_is_up_to_date(folder, mirror, follow):
     mirror.fill(mailbox("adam"))
     syncd = follow(mirror.first.uri, mirror.second.uri).start()
     syncd.wait_has("adam@acme.example")
@@ -166,6 +166,8 @@ def test_what_is_gone_goes_at_once_where_the_other_provider_is_up_to_date(mirror
     syncd.wait_has_not("young@acme.example")
     assert not syncd.daemon.log_lines("lags behind")
     mirror.gates[mirror.first].release()
+    syncd.assert_like_new(folder, syncd.directory.replace(mirror.first.uri + " ", "")
+                          .replace(syncd.folder, f"{folder}/fresh"))
 
 
 def test_attempts_become_rarer(follow):

@@ -64,7 +64,7 @@ def follow(folder, server):
         follower.close()
 
 
-def test_notices_a_server_that_hangs(server, follow):
+def test_notices_a_server_that_hangs(folder, server, follow):
     """Its sockets stay open: only the probe tells."""
     syncd = follow()
     os.kill(server.child.pid, signal.SIGSTOP)
@@ -75,6 +75,7 @@ def test_notices_a_server_that_hangs(server, follow):
         os.kill(server.child.pid, signal.SIGCONT)
     server.add(mailbox("cain"))
     syncd.wait_has("cain@acme.example")
+    syncd.assert_like_new(folder)
 
 
 def test_a_full_refresh_comes_at_its_interval_and_finds_changed_rights(folder, server, follow):

@@ -565,7 +565,7 @@ START_TEST(the_map_grows_when_it_is_full_and_readers_elsewhere_follow)
 }
 END_TEST
 
-/* 77: not allowed to mount here. */
+/* 77: not allowed to mount here, which root is. */
 static int read_on_a_read_only_mount(void)
 {
 	struct store_env *env;
@@ -574,7 +574,7 @@ static int read_on_a_read_only_mount(void)
 	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount(fx.folder, fx.folder, NULL, MS_BIND, NULL) < 0 ||
 	    mount("", fx.folder, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0) {
-		return 77;
+		return geteuid() == 0 ? 4 : 77;
 	}
 	if (store_open(fx.folder, &fx.store, &fx.err) != CX_ECONF ||
 	    !strstr(fx.err.text, "read-only")) {
