@@ -5,6 +5,7 @@ happens when a part is down. Scenarios A and F are in test_sendmail_scenarios.py
 """
 
 import pytest
+from test_relay_certificates import Authority
 from test_relay_tricks import FORBIDDEN, PERMITTED, SENDERS, TRICKS, attempt, directory
 
 from support.daemons import coexistctl
@@ -252,6 +253,34 @@ def test_with_a_part_down_mail_waits(make_sendmail_site):
     site.milter.stop()
     with site.connect(xclient=PERMITTED_CLIENT) as client:
         assert client.mail(SENDER).status.startswith("451 4.")
+
+
+@pytest.fixture
+def authority(folder):
+    """Makes certificates; that of the server is there."""
+    made = Authority(folder)
+    made.make_root("ca")
+    made.make("server")
+    return made
+
+
+def test_a_certificate_lets_relay(make_sendmail_site, authority):
+    """Sendmail knows fingerprints as SHA-256 because it is told to."""
+    contexts = {name: authority.make(name) for name in ("listed", "unlisted")}
+    extra = "".join(f"define(`conf{option}', `{authority.path(name, end)}')dnl\n"
+                    for option, name, end in (("SERVER_CERT", "server", "pem"),
+                                              ("SERVER_KEY", "server", "key"),
+                                              ("CACERT", "ca", "pem")))
+    site = make_sendmail_site(
+        source="ldif", mta={"extra": f"{extra}define(`confCACERT_PATH', `{authority.folder}')dnl"},
+        ldif=CONTAINERS + domain("acme.example", "shared") + connector(
+            "clients", relayCertificate=authority.fingerprint("listed")))
+    ledger = site.ledger()
+    for name, fate in (("listed", At("outside", OUTSIDE)), ("unlisted", Refused("550 5.7.1"))):
+        with site.connect(xclient=STRANGER) as client:
+            client.starttls(contexts[name])
+            ledger.send(client, SENDER, {OUTSIDE: fate})
+    ledger.balance()
 
 
 SETUPS = {"as-printed": "", "relaying-for-all": "define(`_PROMISCUOUS_RELAY_', 1)dnl"}
