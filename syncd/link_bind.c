@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "syncd/link.h"
@@ -108,6 +109,37 @@ static int limit_messages(LDAP *ld)
 		   : LDAP_OPT_ERROR;
 }
 
+/*
+ * A record of the TLS handshake, or a message, that stops half-way: libldap reads on until
+ * there is more, whatever its own limits say. Its descriptor is a blocking one until unblock().
+ */
+static int on_connected(LDAP *ld, Sockbuf *sockbuf, LDAPURLDesc *url,
+    struct sockaddr *address, struct ldap_conncb *callback)
+{
+	struct timeval *limit = NULL;
+	int fd = -1;
+
+	(void)url;
+	(void)address;
+	(void)callback;
+	if (ldap_get_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &limit) == LDAP_OPT_SUCCESS &&
+	    limit != NULL && ber_sockbuf_ctrl(sockbuf, LBER_SB_OPT_GET_FD, &fd) == 1) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, limit, sizeof(*limit));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, limit, sizeof(*limit));
+	}
+	ldap_memfree(limit);
+	return 0;
+}
+
+static void on_disconnected(LDAP *ld, Sockbuf *sockbuf, struct ldap_conncb *callback)
+{
+	(void)ld;
+	(void)sockbuf;
+	(void)callback;
+}
+
+static struct ldap_conncb connection_watch = { on_connected, on_disconnected, NULL };
+
 static int set_limits(LDAP *ld, const struct link_settings *s)
 {
 	static const struct int_option options[] = {
@@ -138,6 +170,7 @@ static int set_limits(LDAP *ld, const struct link_settings *s)
 	    (rc = ldap_set_option(ld, LDAP_OPT_CONNECT_ASYNC, LDAP_OPT_ON)) != 0 ||
 	    (rc = ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &network)) != 0 ||
 	    (rc = ldap_set_option(ld, LDAP_OPT_TIMEOUT, &operation)) != 0 ||
+	    (rc = ldap_set_option(ld, LDAP_OPT_CONNECT_CB, &connection_watch)) != 0 ||
 	    (rc = limit_messages(ld)) != 0) {
 		return rc;
 	}

@@ -217,6 +217,25 @@ def test_a_stall_in_the_middle_of_a_record(folder, server, ldaps, certificate, f
         gate.close()
 
 
+@pytest.mark.parametrize("how", ["starttls", "ldaps"])
+@pytest.mark.parametrize("after", [60, 1200])  # bytes: in the ServerHello, and in the certificate
+def test_a_stall_in_the_middle_of_the_handshake(server, ldaps, certificate, follow, how, after):
+    """There is no other server to go to: the attempt must end by itself."""
+    gate = Gate(*((ldaps, "ldaps") if how == "ldaps" else (server.port, "ldap")))
+    try:
+        syncd = follow(gate.uri, extra=f'tls_ca_file = "{certificate[0]}"')
+        gate.hold(after=after)
+        syncd.start()
+        wait_for(gate.held.is_set, syncd.log)
+        outage = Outage(syncd)
+        outage.wait_attempts(2)
+        outage.over()
+        gate.release()
+        syncd.wait_has("adam@acme.example")
+    finally:
+        gate.close()
+
+
 def test_a_reset_connection(folder, server, follow):
     gate = Gate(server.port)
     try:
