@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/log.h"
 #include "syncd/ldap_source.h"
 
 /* Messages taken in one go, so that other directories get their turn. */
 #define DRAIN_MAX 500
+/* Messages that nobody asked for, on one connection. */
+#define NOTICES_MAX 10
 
 /* Back to where nothing runs. What came in and was not delivered is forgotten. */
 void lsrc_disconnect(struct ldap_source *ls)
@@ -106,12 +109,53 @@ int lsrc_result_of(struct ldap_source *ls, LDAPMessage *message, char text[256])
 	return code;
 }
 
+/*
+ * What nobody asked for. Of a notice that we do not know nothing follows (RFC 4511, 4.4); but
+ * libldap 2.5 never frees the text of one, so a server that sends many is left.
+ */
+static void on_notice(struct ldap_source *ls, LDAPMessage *message)
+{
+	char *oid = NULL, text[256], why[320];
+
+	if (ldap_msgtype(message) != LDAP_RES_EXTENDED ||
+	    ldap_parse_extended_result(ls->ld, message, &oid, NULL, 0) != LDAP_SUCCESS ||
+	    oid == NULL || strcmp(oid, LDAP_NOTICE_OF_DISCONNECTION) != 0) {
+		ldap_memfree(oid);
+		if (++ls->notices > NOTICES_MAX) {
+			lsrc_lost(ls, "the server sends messages that nobody asked for");
+		}
+		return;
+	}
+	ldap_memfree(oid);
+	lsrc_result_of(ls, message, text);
+	snprintf(why, sizeof(why), "the server says that it disconnects: %s", text);
+	lsrc_lost(ls, why);
+}
+
+/*
+ * It belongs to what TIMER_SILENCE watches. Answers to probes do not: a server that answers these
+ * and forgets a refresh or a pass would have it run for ever.
+ */
+static bool is_awaited(const struct ldap_source *ls, int msgid)
+{
+	const struct polling *poll = &ls->polling;
+
+	if (msgid < 0) {
+		return false;
+	}
+	return (ls->session != NULL && msgid == ls->session->msgid &&
+		   !lsrc_is_persisting(ls)) ||
+	       (ls->next != NULL && msgid == ls->next->msgid) ||
+	       msgid == ls->ranges.msgid || msgid == ls->poll.msgid ||
+	       msgid == poll->root_msgid || msgid == poll->service_msgid;
+}
+
 static void dispatch(struct ldap_source *ls, LDAPMessage *message)
 {
 	int msgid = ldap_msgid(message);
 
 	if (msgid == LDAP_RES_UNSOLICITED) {
-		lsrc_lost(ls, "the server says that it disconnects");
+		on_notice(ls, message);
 	} else if (ls->session != NULL && msgid == ls->session->msgid) {
 		lsrc_session_message(ls, ls->session, message);
 	} else if (ls->next != NULL && msgid == ls->next->msgid) {
@@ -174,7 +218,8 @@ void lsrc_drain(struct ldap_source *ls)
 		if (type == 0) {
 			return;
 		}
-		if (lsrc_timer_is_running(ls, TIMER_SILENCE)) {
+		if (lsrc_timer_is_running(ls, TIMER_SILENCE) &&
+		    is_awaited(ls, ldap_msgid(message))) {
 			lsrc_timer_start(ls, TIMER_SILENCE, sync_times.silence);
 		}
 		dispatch(ls, message);
@@ -227,6 +272,7 @@ static void on_linked(void *context, const struct link_result *result)
 		return;
 	}
 	ls->ld = result->ld;
+	ls->notices = 0;
 	ls->connected_ms = lsrc_now_ms();
 	log_info("directory=%s connected to %s", ls->source->conf->name, uri);
 	if (result->is_clear_text) {

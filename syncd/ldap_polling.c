@@ -466,12 +466,13 @@ static void on_pass_message(struct ldap_source *ls, LDAPMessage *message)
 	enum poll_event event = is_asking ? poll_ask_message(p, ls->ld, message)
 					  : poll_message(p, ls->ld, message);
 
+	if ((event == POLL_NOTHING || event == POLL_PAGE) &&
+	    lsrc_now_ms() - p->started_ms > sync_times.poll_pass_max) {
+		lsrc_failed(ls, "the pass takes too long");
+		return;
+	}
 	switch (event) {
-	case POLL_NOTHING:
-		if (lsrc_now_ms() - p->started_ms > sync_times.poll_pass_max) {
-			lsrc_failed(ls, "the pass takes too long");
-		}
-		break;
+	case POLL_NOTHING: break;
 	case POLL_PAGE: send_page(ls); break;
 	case POLL_DONE:
 		if (is_asking) {

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -399,10 +400,9 @@ static void on_newer(struct ldap_source *ls)
 }
 
 /* A full refresh beside the session did not work: that one goes on. */
-static void give_up_next(struct ldap_source *ls)
+static void give_up_next(struct ldap_source *ls, const char *why)
 {
-	source_error(ls->source, "the full refresh ended with result %d, %s",
-	    ls->next->result, ldap_err2string(ls->next->result));
+	source_error(ls->source, "the full refresh ended with %s", why);
 	lsrc_timer_stop(ls, TIMER_SILENCE);
 	session_free(ls, &ls->next);
 	uuid_set_release(&ls->touched);
@@ -414,7 +414,11 @@ static void give_up_next(struct ldap_source *ls)
 static void on_ended(struct ldap_source *ls, struct syncrepl *s)
 {
 	if (s == ls->next) {
-		give_up_next(ls);
+		char why[128];
+
+		snprintf(why, sizeof(why), "result %d, %s", s->result,
+		    ldap_err2string(s->result));
+		give_up_next(ls, why);
 	} else if (s->result == LDAP_SYNC_REFRESH_REQUIRED &&
 		   (s->is_refreshed || s->has_sent_cookie)) {
 		if (lsrc_session_flush(ls, false)) {
@@ -440,6 +444,28 @@ static void on_ended(struct ldap_source *ls, struct syncrepl *s)
 	}
 }
 
+/* Where there is a session in force, that one goes on: probes tell whether the server works. */
+static void took_too_long(struct ldap_source *ls, const struct syncrepl *s,
+    const char *why)
+{
+	if (s == ls->next && lsrc_is_persisting(ls)) {
+		give_up_next(ls, why);
+	} else {
+		lsrc_failed(ls, why);
+	}
+}
+
+void lsrc_on_silence(struct ldap_source *ls)
+{
+	static const char why[] = "no message for too long";
+
+	if (ls->next != NULL && lsrc_is_persisting(ls)) {
+		give_up_next(ls, why);
+	} else {
+		lsrc_lost(ls, why);
+	}
+}
+
 void lsrc_session_message(struct ldap_source *ls, struct syncrepl *s,
     LDAPMessage *message)
 {
@@ -450,7 +476,7 @@ void lsrc_session_message(struct ldap_source *ls, struct syncrepl *s,
 	case SYNCREPL_NOTHING:
 		if (!s->is_refreshed &&
 		    lsrc_now_ms() - s->started_ms > sync_times.refresh_max) {
-			lsrc_failed(ls, "the refresh takes too long");
+			took_too_long(ls, s, "the refresh takes too long");
 		}
 		break;
 	case SYNCREPL_DONE:

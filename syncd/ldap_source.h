@@ -69,6 +69,7 @@ struct ldap_source {
 	struct link_attempt *attempt;
 	LDAP *ld;
 	struct event *readable;
+	unsigned notices;  /* that came on this connection and mean nothing to us */
 	size_t tried;      /* URIs since the last that worked */
 	int64_t *refused_until; /* for each URI: it refused our login; 0: it did not */
 	struct link_marks marks, last_marks; /* of the last attempt, of the last look */
@@ -195,6 +196,8 @@ void lsrc_refresh_in(struct ldap_source *, int64_t ms, const char *why);
  */
 void lsrc_refresh_forced(struct ldap_source *, const char *why);
 void lsrc_on_refresh_timer(struct ldap_source *);
+/* Nothing more came of a refresh or a pass. */
+void lsrc_on_silence(struct ldap_source *);
 /*
  * A batch of whatever origin, with what follows from it. `is_full`: it holds everything, so
  * that nothing can be missing from it. False: the connection was given up.

@@ -52,6 +52,7 @@ void poll_reset(struct poll *p)
 	ber_bvfree(p->page);
 	p->page = NULL;
 	p->entries = p->whole = p->references = p->ask_at = 0;
+	p->at_last_page = p->idle_pages = 0;
 	p->kinds = 0;
 	p->has_witness = p->has_time = p->has_news = p->has_unread = false;
 	p->result = LDAP_SUCCESS;
@@ -98,6 +99,9 @@ int poll_send(struct poll *p, LDAP *ld, const char *base, int scope, const char 
 	ldap_control_free(control);
 	return rc;
 }
+
+/* So many pages may come in a row that bring nothing: RFC 2696 lets a page be empty. */
+#define IDLE_PAGES_MAX 1000
 
 static enum poll_event broken(struct poll *p, const char *what)
 {
@@ -267,6 +271,16 @@ static enum poll_event on_entry(struct poll *p, LDAP *ld, LDAPMessage *message)
 
 /* --- Messages --- */
 
+/* Empty pages, or the same ones over and over, would go on for ever. */
+static bool is_getting_on(struct poll *p)
+{
+	size_t now = (p->seen.count > 0 ? p->seen.count : p->entries) + p->references;
+
+	p->idle_pages = now > p->at_last_page ? 0 : p->idle_pages + 1;
+	p->at_last_page = now;
+	return p->idle_pages <= IDLE_PAGES_MAX;
+}
+
 /* The cookie for the next page; none: this was the last. */
 static enum poll_event next_page(struct poll *p, LDAP *ld, LDAPControl **controls)
 {
@@ -284,6 +298,10 @@ static enum poll_event next_page(struct poll *p, LDAP *ld, LDAPControl **control
 	if (ldap_parse_pageresponse_control(ld, control, &estimate, &cookie) !=
 	    LDAP_SUCCESS) {
 		return broken(p, "the control of a page does not decode");
+	}
+	if (cookie.bv_len > 0 && !is_getting_on(p)) {
+		ber_memfree(cookie.bv_val);
+		return broken(p, "there are more and more pages, and nothing new in them");
 	}
 	if (cookie.bv_len > 0) {
 		p->page = ber_bvdup(&cookie);

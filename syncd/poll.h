@@ -85,6 +85,7 @@ struct poll {
 	size_t entries; /* that came */
 	size_t whole;   /* of them, not with their stamps only */
 	size_t references;
+	size_t at_last_page, idle_pages;
 	int64_t started_ms; /* the owner's */
 	int result;
 	char text[256]; /* not escaped */

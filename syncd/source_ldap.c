@@ -64,6 +64,13 @@ static void on_timer_silence(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
+	lsrc_on_silence(context);
+}
+
+static void on_timer_range(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
 	lsrc_lost(context, "no message for too long");
 }
 
@@ -138,7 +145,7 @@ static const event_callback_fn timer_callbacks[TIMER_COUNT] = {
 	[TIMER_REREAD] = on_timer_reread,
 	[TIMER_POLL] = on_timer_poll,
 	[TIMER_CONTACT] = on_timer_contact,
-	[TIMER_RANGE] = on_timer_silence,
+	[TIMER_RANGE] = on_timer_range,
 };
 
 /* Words between blanks. */

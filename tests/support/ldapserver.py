@@ -6,6 +6,7 @@ binds anybody.
 
 import socket
 import socketserver
+import ssl
 import threading
 import uuid
 
@@ -106,10 +107,14 @@ class LdapServer:
     """
     entries: DN -> Entry. `ranges`: the most values of an attribute that are sent in one go.
     `answer_range(dn, attribute, first)` may give (description, values) of its own, or None.
+    `tls`: (certificate, key), then it takes ldaps only.
     """
 
-    def __init__(self, root=None, ranges=0):
+    def __init__(self, root=None, ranges=0, tls=None):
         self.entries = {}
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+        if tls:
+            context.load_cert_chain(*tls)
         self.root = Entry(root or {"namingContexts": "dc=acme,dc=example"})
         self.ranges = ranges
         self.answer_range = lambda dn, attribute, first: None
@@ -127,11 +132,16 @@ class LdapServer:
         self._sockets = []
         self.serial = 0
         self.port = free_port()
-        self.uri = f"ldap://127.0.0.1:{self.port}"
+        self.uri = f"{'ldaps' if tls else 'ldap'}://127.0.0.1:{self.port}"
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
             disable_nagle_algorithm = True
+
+            def setup(self):
+                if context:
+                    self.request = context.wrap_socket(self.request, server_side=True)
+                super().setup()
 
             def handle(self):
                 outer._serve(self)
@@ -179,7 +189,7 @@ class LdapServer:
 
         def send(message, *parts):
             with self._lock:
-                handler.wfile.write(tlv(0x30, integer(message), *parts))
+                self.deliver(handler.wfile, tlv(0x30, integer(message), *parts))
 
         try:
             while message := read_message(handler.rfile):
@@ -190,7 +200,7 @@ class LdapServer:
                     parts = elements(control)
                     controls[parts[0][1]] = parts[-1][1]
                 if tag == 0x60:
-                    send(number_of, self._result(0x61))
+                    self.bind(send, number_of)
                 elif tag == 0x63:
                     self._search(send, number_of, elements(body), controls)
                 elif tag == 0x50:
@@ -201,6 +211,13 @@ class LdapServer:
             pass
         with self._lock:
             self._persisting = [p for p in self._persisting if p[0] is not send]
+
+    def deliver(self, stream, data):
+        """Every message goes out here, one at a time."""
+        stream.write(data)
+
+    def bind(self, send, message):
+        send(message, self._result(0x61))
 
     @staticmethod
     def _result(tag, code=0, text=""):
