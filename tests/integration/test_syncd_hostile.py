@@ -3,15 +3,18 @@ Servers that are broken, or want to do harm. Whatever they send: coexist-syncd g
 for it, keeps other directories and its control socket served, and is in step once they behave.
 """
 
-
+import os
+import random
+import time
 
 import pytest
 
+from support.faultyserver import FaultyServer
 from support.follower import Follower
 from support.ldapserver import LdapServer, PAGED, integer, octets, tlv
 
-
 BASE = "dc=acme,dc=example"
+SEEDS = range(int(os.environ.get("COEXIST_TEST_SEEDS", "3")))
 PATIENT = 'full_interval = "1h"'
 
 
@@ -159,3 +162,36 @@ def test_unknown_notices_mean_nothing(directory, follow):
             send(0, tlv(0x78, integer(0, 0x0a), octets(""), octets("")))
     syncd.wait_log("nobody asked for")
     whole_again(syncd, server, "seth")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_fault_at_any_moment(folder, directory, follow, seed):
+    """Changes go on while messages go wrong; when all is well, the replica is the directory."""
+    server = directory(lambda: FaultyServer(seed))
+    draw = random.Random(1000 + seed)
+    there = {f"user{i}" for i in range(60)}
+    for name in sorted(there):
+        person(server, name)
+    syncd = follow(server)
+    server.faults = 12
+    step = 0
+    while step < 250 or len(server.done) < 9:
+        step += 1
+        name = f"user{draw.randrange(120)}"
+        if name in there and draw.random() < 0.3 and len(there) > 55:
+            server.remove(f"cn={name},{BASE}")
+            there.discard(name)
+        else:
+            person(server, name, telephoneNumber=str(step), displayName=f"{name} {step}")
+            there.add(name)
+        if draw.random() < 0.4:
+            time.sleep(draw.random() * 0.06)
+        assert syncd.daemon.is_running() and step < 5000, server.done
+        if step % 25 == 0:
+            syncd.ask("refresh corp")
+            syncd.ask("accept corp")  # what the valve keeps back is not what is tried here
+    server.faults = 0
+    person(server, "last")
+    syncd.wait_has("last@acme.example")
+    syncd.ask("accept corp")
+    syncd.assert_like_new(folder)
