@@ -132,7 +132,7 @@ static void print_hop_rules(struct buf *out, const struct hop *hop, size_t numbe
 	}
 }
 
-/* "unix:/path" as `unix_word`:/path, "inet:host:port" as inet:port@host. */
+/* "unix:/path" as local:/path, "inet:host:port" as inet:port@host. */
 static void print_socket(struct buf *out, const char *spec)
 {
 	struct span text = span_of(spec);
