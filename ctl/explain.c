@@ -9,11 +9,13 @@
 
 #include "ctl/command.h"
 #include "ctl/json.h"
+#include "daemon/keys.h"
 #include "decide/reply.h"
 #include "value/buf.h"
 
 struct explainer {
 	const struct conf *conf;
+	struct keys *keys; /* NULL: unreadable; SRS addresses are unavailable */
 	struct store *store;	   /* NULL: there is none */
 	struct snapshot *snapshot; /* NULL: there was none */
 	struct arena arena;
@@ -31,6 +33,7 @@ struct explainer {
 struct explainer *explainer_new(const struct conf *conf)
 {
 	struct explainer *e = calloc(1, sizeof(*e));
+	struct errbuf keys_trouble;
 
 	if (e == NULL) {
 		complain("out of memory");
@@ -43,6 +46,10 @@ struct explainer *explainer_new(const struct conf *conf)
 		complain("out of memory");
 		explainer_free(e);
 		return NULL;
+	}
+	if (keys_load_srs(conf, &e->keys, &keys_trouble) != CX_OK) {
+		e->keys = NULL;
+		complain("%s (so addresses of SRS cannot be told)", keys_trouble.text);
 	}
 	if (store_open(conf->replica, &e->store, &e->trouble) != CX_OK) {
 		e->store = NULL; /* `trouble` says why every answer is unavailable */
@@ -59,6 +66,7 @@ void explainer_free(struct explainer *e)
 	if (e->store != NULL) {
 		store_close(e->store);
 	}
+	keys_unref(e->keys);
 	free(e->arena.memory);
 	free(e);
 }
@@ -88,12 +96,20 @@ static bool enlarge(struct arena *arena)
 	return true;
 }
 
+/* As a bounce: "--sender ''" or "--sender '<>'". */
+static bool is_sender_empty(const struct explainer *e)
+{
+	return e->facts->has_sender &&
+	    (span_is_empty(e->facts->sender) || span_equal(e->facts->sender, SPAN("<>")));
+}
+
 static bool ask(struct explainer *e, const struct view *view)
 {
 	struct question question = {
 		.address = &e->address,
 		.want_deliveries = true,
 		.want_steps = true,
+		.is_sender_empty = is_sender_empty(e),
 	};
 	const struct relay_facts *relay = &e->facts->relay;
 
@@ -115,7 +131,7 @@ static enum status check_sender(const struct explainer *e, const struct view *vi
 {
 	struct address sender;
 
-	if (span_is_empty(e->facts->sender)) {
+	if (is_sender_empty(e)) {
 		return authorize_sender(view, e->facts->relay.login, NULL);
 	}
 	if (address_parse_path(e->facts->sender, &sender) != CX_OK) {
@@ -154,6 +170,7 @@ bool explain(struct explainer *e, const struct explain_facts *facts, struct span
 		return true;
 	}
 	view.snapshot = e->snapshot;
+	view.srs_secrets = e->keys ? &e->keys->srs : NULL;
 	if (e->has_relay) {
 		authorize(&view, &facts->relay, &e->authorization);
 	}

@@ -193,6 +193,10 @@ static enum status make_paths(struct envelope *envelope, uint32_t own,
 			envelope->addresses[index].is_target = true;
 			envelope->delivery_count++;
 		}
+		if (delivery->is_foreign && !delivery->is_unchanged &&
+		    span_is_empty(delivery->next_hop)) {
+			envelope->addresses[index].is_leaving = true;
+		}
 		paths[i] = (struct envelope_path){ .address = index,
 			.kind = (uint8_t)delivery->kind,
 			.rule = (uint8_t)delivery->rule };

@@ -29,6 +29,7 @@ struct envelope_address {
 	struct span key; /* address_key(), or "?" and the text where it did not parse */
 	struct span text; /* external form */
 	bool is_target;   /* somebody's delivery */
+	bool is_leaving;  /* forwarded by us to a foreign domain, the MTA's own way */
 };
 
 /* One delivery of one recipient. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "daemon/log.h"
+#include "decide/age.h"
 #include "replica/store.h"
 
 #define MEMORY_START (64 * 1024)
@@ -58,10 +59,12 @@ static void judge_in(struct snapshot *snapshot, const struct judge_question *ask
     struct judge_memory *memory, struct judgement *out)
 {
 	struct view view = {
-		.snapshot = snapshot, .settings = asked->settings, .now = asked->now
+		.snapshot = snapshot, .settings = asked->settings, .now = asked->now,
+		.srs_secrets = asked->srs_secrets,
 	};
 	struct question question = { .address = asked->address,
 		.want_deliveries = true,
+		.is_sender_empty = asked->is_sender_empty,
 		.was_expanded = asked->was_expanded,
 		.was_expanded_context = asked->was_expanded_context };
 	struct authorization authorization;
@@ -110,4 +113,24 @@ void judge_by_store(void *store, const struct judge_question *asked,
 	}
 	judge_in(snapshot, asked, memory, out);
 	snapshot_end(snapshot);
+}
+
+enum status judge_sender_by_store(void *store, const struct settings *settings,
+    int64_t now, const struct address *sender)
+{
+	struct view view = { .settings = settings, .now = now };
+	struct domain domain;
+	struct record_id id;
+	enum status status = snapshot_begin(store, &view.snapshot, NULL);
+
+	if (status != CX_OK) {
+		return CX_ETEMP;
+	}
+	status = find_domain(&view,
+	    (struct span){ sender->domain, sender->domain_len }, &domain, &id);
+	if (status == CX_NOTFOUND && !age_knows_domains(&view)) {
+		status = CX_ETEMP;
+	}
+	snapshot_end(view.snapshot);
+	return status;
 }

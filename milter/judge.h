@@ -20,6 +20,8 @@ struct judge_question {
 	bool is_trusted;
 	/* Envelope sender, where it must be the login's own; NULL: not asked. */
 	const struct address *sender;
+	bool is_sender_empty;
+	const struct secrets *srs_secrets;
 	/* As in struct question: the message was here before. NULL: it was not. */
 	question_was_expanded *was_expanded;
 	void *was_expanded_context;
@@ -54,6 +56,15 @@ void judge_memory_trim(struct judge_memory *);
 typedef void judge_function(void *context, const struct judge_question *,
     struct judge_memory *, struct judgement *out);
 
+/*
+ * Whether an envelope sender is in a domain of ours. CX_OK: it is; CX_NOTFOUND; anything else:
+ * not known.
+ */
+typedef enum status judge_sender_function(void *context, const struct settings *,
+    int64_t now, const struct address *);
+
+enum status judge_sender_by_store(void *store, const struct settings *, int64_t now,
+    const struct address *);
 void judge_by_store(void *store, const struct judge_question *, struct judge_memory *,
     struct judgement *out);
 

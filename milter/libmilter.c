@@ -14,7 +14,9 @@
 
 #define FILTER_NAME "coexist-milter"
 /* What an MTA must let us do; ORCPT and NOTIFY are not to be had otherwise. */
-#define ACTIONS (SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT | SMFIF_ADDHDRS)
+#define ACTIONS                                                                        \
+	(SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT | SMFIF_ADDHDRS |           \
+	    SMFIF_CHGFROM)
 /* libmilter closes its sessions on its own; this is how long a reply may take to leave. */
 #define REPLY_WAIT_MS 100
 
@@ -158,7 +160,7 @@ static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions
 		wanted |= SMFIP_NODATA;
 	}
 	if ((actions & ACTIONS) != ACTIONS) {
-		log_error("the MTA lets no milter edit recipients and headers (%#lx)",
+		log_error("the MTA lets no milter edit senders, recipients and headers (%#lx)",
 		    actions);
 		return SMFIS_REJECT;
 	}
@@ -361,6 +363,10 @@ static bool apply(SMFICTX *ctx, const struct plan *plan)
 			break;
 		case EDIT_HEADER:
 			result = smfi_addheader(ctx, edit->address, edit->arguments);
+			break;
+		case EDIT_SENDER:
+			/* With no arguments RET and ENVID stay (postfix-facts 5.2, 5.5). */
+			result = smfi_chgfrom(ctx, edit->address, NULL);
 			break;
 		case EDIT_DELETE: result = smfi_delrcpt(ctx, edit->address); break;
 		}

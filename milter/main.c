@@ -94,6 +94,7 @@ static int serve(const struct conf *conf, int fd)
 		.conf_hold = current_hold,
 		.keys_hold = current_hold_keys,
 		.judge = judge_by_store,
+		.judge_sender = judge_sender_by_store,
 		.now = now };
 	struct store_watch *store_watch;
 	struct store *store;

@@ -118,6 +118,14 @@ static enum status put(struct plan *plan, enum edit_kind kind, struct span addre
 	return CX_OK;
 }
 
+static bool add_path(struct buf *out, struct span address)
+{
+	buf_add_char(out, '<');
+	buf_add_span(out, address);
+	buf_add_char(out, '>');
+	return !out->failed;
+}
+
 static enum status put_addition(struct maker *maker, struct span address,
     const struct envelope_recipient *recipient, enum dsn_role role)
 {
@@ -127,9 +135,7 @@ static enum status put_addition(struct maker *maker, struct span address,
 
 	buf_init(&path);
 	buf_init(&arguments);
-	buf_add_char(&path, '<');
-	buf_add_span(&path, address);
-	buf_add_char(&path, '>');
+	(void)add_path(&path, address);
 	dsn_build(&recipient->dsn, role, maker->envelope->mta, recipient->typed,
 	    &arguments);
 	if (!path.failed && !arguments.failed) {
@@ -166,6 +172,10 @@ static enum status add_new(struct maker *maker)
 		    &envelope->recipients[fate->winner], fate->role);
 		if (status != CX_OK) {
 			return status;
+		}
+		if (envelope->addresses[i].is_leaving) {
+			maker->plan->edits[maker->plan->count - 1].is_leaving = true;
+			maker->plan->leaving_count++;
 		}
 	}
 	return CX_OK;
@@ -347,7 +357,11 @@ enum status plan_make(const struct envelope *envelope, struct plan *out)
 	if (status == CX_OK) {
 		status = delete_gone(&maker);
 	}
-	if (status == CX_OK && out->add_count == 0 && !has_survivor(&maker)) {
+	if (status == CX_OK) {
+		out->has_staying =
+		    has_survivor(&maker) || out->add_count > out->leaving_count;
+	}
+	if (status == CX_OK && out->add_count == 0 && !out->has_staying) {
 		status = CX_EINVAL;
 	}
 	if (status != CX_OK) {
@@ -362,4 +376,29 @@ enum status plan_make(const struct envelope *envelope, struct plan *out)
 enum status plan_add_header(struct plan *plan, struct span name, struct span value)
 {
 	return put(plan, EDIT_HEADER, name, value);
+}
+
+enum status plan_set_sender(struct plan *plan, struct span sender)
+{
+	enum status status = CX_ENOMEM;
+	struct buf path;
+
+	buf_init(&path);
+	if (add_path(&path, sender)) {
+		status = put(plan, EDIT_SENDER, buf_span(&path), SPAN(""));
+	}
+	buf_release(&path);
+	return status;
+}
+
+enum status plan_change_address(struct plan *plan, struct edit *edit,
+    struct span address)
+{
+	struct buf path;
+
+	buf_init(&path);
+	edit->address =
+	    add_path(&path, address) ? pool_text(&plan->pool, buf_span(&path)) : NULL;
+	buf_release(&path);
+	return edit->address ? CX_OK : CX_ENOMEM;
 }

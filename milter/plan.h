@@ -21,12 +21,14 @@ enum edit_kind {
 	EDIT_ADD,
 	EDIT_DELETE,
 	EDIT_HEADER, /* at the end of the headers: name and value */
+	EDIT_SENDER, /* of the whole message */
 };
 
 struct edit {
 	enum edit_kind kind;
 	char *address;   /* in the form that the MTA wants for this edit; EDIT_HEADER: name */
 	char *arguments; /* EDIT_ADD: NOTIFY and ORCPT; may be ""; EDIT_HEADER: value */
+	bool is_leaving; /* EDIT_ADD: of an address that is forwarded to a foreign domain */
 };
 
 struct plan {
@@ -34,6 +36,8 @@ struct plan {
 	struct edit *edits;
 	size_t count, size;
 	size_t add_count; /* the first ones */
+	size_t leaving_count; /* of these, such as are forwarded to a foreign domain */
+	bool has_staying; /* the message ends with other recipients too */
 };
 
 /*
@@ -54,5 +58,9 @@ void plan_release(struct plan *); /* and ready for use again */
 enum status plan_make(const struct envelope *, struct plan *out);
 /* One more edit, behind those of the envelope. CX_ENOMEM: the plan is of no use any more. */
 enum status plan_add_header(struct plan *, struct span name, struct span value);
+/* The same: the sender of the message, in external form without <>. */
+enum status plan_set_sender(struct plan *, struct span sender);
+/* Another address, likewise, for an addition that is already there. CX_ENOMEM. */
+enum status plan_change_address(struct plan *, struct edit *, struct span address);
 
 #endif

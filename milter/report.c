@@ -128,6 +128,21 @@ static void report_recipient(const struct envelope *envelope,
 	}
 }
 
+void report_sender(struct span queue_id, struct span sender, struct span new_sender,
+    const char *rule)
+{
+	bool is_kept = span_is_empty(new_sender);
+	struct buf line;
+
+	start_line(&line, queue_id);
+	add_value(&line, "from=<", dsn_strip_brackets(is_kept ? sender : new_sender), ">");
+	if (!is_kept) {
+		add_value(&line, ", orig_from=<", dsn_strip_brackets(sender), ">");
+	}
+	buf_printf(&line, ", action=%s, rule=%s", is_kept ? "keep" : "rewrite", rule);
+	write_line(&line);
+}
+
 void report_changes(const struct envelope *envelope, struct span queue_id)
 {
 	if (!log_is_enabled(LOG_LEVEL_INFO)) {

@@ -26,6 +26,10 @@ struct report_refusal {
 };
 void report_refusal(const struct report_refusal *);
 
+/* The sender of a message, by SRS; or why it stays (`new_sender` empty). */
+void report_sender(struct span queue_id, struct span sender, struct span new_sender,
+    const char *rule);
+
 /* At level debug: what the directory says of a recipient. */
 void report_decision(struct span typed, const char *verdict, struct span object);
 

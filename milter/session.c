@@ -13,6 +13,7 @@
 #include "milter/envelope.h"
 #include "milter/pool.h"
 #include "milter/report.h"
+#include "milter/sender.h"
 #include "milter/tracing.h"
 #include "value/xtext.h"
 
@@ -38,6 +39,8 @@ struct session {
 	struct conf *conf; /* NULL: no message */
 	struct keys *keys;
 	struct span sender;
+	struct span new_sender;	   /* by SRS; empty: it stays */
+	const char *kept_sender; /* why it stays though SRS is wanted; NULL */
 	struct relay_facts client;
 	bool is_enforcing;
 	bool is_local_submission;
@@ -76,6 +79,8 @@ static void forget_message(struct session *session)
 	keys_unref(session->keys);
 	session->keys = NULL;
 	session->sender = (struct span){ NULL, 0 };
+	session->new_sender = (struct span){ NULL, 0 };
+	session->kept_sender = NULL;
 	session->client = (struct relay_facts){ 0 };
 	envelope_release(&session->envelope);
 	tracing_release(&session->tracing);
@@ -375,12 +380,16 @@ static struct answer take(struct session *session, struct candidate *candidate)
 	return (struct answer){ .kind = ANSWER_CONTINUE };
 }
 
+static bool is_sender_empty(const struct session *session)
+{
+	return dsn_strip_brackets(session->sender).len == 0;
+}
+
 /* The empty sender is everybody's. */
 static bool must_own_sender(const struct session *session)
 {
 	return session->is_enforcing && session->conf->settings.enforce_sender &&
-	       session->client.login.len > 0 &&
-	       dsn_strip_brackets(session->sender).len > 0;
+	       session->client.login.len > 0 && !is_sender_empty(session);
 }
 
 /* `was_here`: the message brought a trace, which is asked. */
@@ -393,6 +402,8 @@ static void judge(struct session *session, const struct address *address, bool w
 		.address = address,
 		.client = &session->client,
 		.is_trusted = session->is_trusted,
+		.is_sender_empty = is_sender_empty(session),
+		.srs_secrets = &session->keys->srs,
 		.was_expanded = was_here ? tracing_was_expanded : NULL,
 		.was_expanded_context = &session->tracing };
 	struct address sender;
@@ -543,6 +554,61 @@ static enum status add_trace(struct session *session)
 	return status;
 }
 
+static enum status apply_srs(struct session *session, const struct address *sender)
+{
+	const struct settings *settings = &session->conf->settings;
+	const struct sender_rule rule = {
+		.secrets = &session->keys->srs,
+		.domain = span_of(settings->srs_domain),
+		.has_hop = settings->srs_hop[0] != '\0',
+		.now_s = session->env->now(),
+	};
+	enum sender_fate fate;
+	enum status status;
+	struct buf text;
+
+	buf_init(&text);
+	status = sender_rewrite(&session->plan, sender, &rule, &fate, &text);
+	if (status == CX_OK) {
+		switch (fate) {
+		case SENDER_CHANGED:
+			session->new_sender = pool_copy(&session->pool, buf_span(&text));
+			status = session->new_sender.ptr ? CX_OK : CX_ENOMEM;
+			break;
+		case SENDER_BY_HOP: break;
+		case SENDER_NO_HOP: session->kept_sender = "srsNoHop"; break;
+		case SENDER_TOO_LONG: session->kept_sender = "srsTooLong"; break;
+		}
+	}
+	buf_release(&text);
+	return status;
+}
+
+/* Mail that we forward to foreign domains leaves with a sender of ours (SPEC section 9). */
+static enum status rewrite_sender(struct session *session)
+{
+	struct address sender;
+	enum status status;
+
+	if (!session->conf->srs.enable || session->plan.leaving_count == 0 ||
+	    is_sender_empty(session)) {
+		return CX_OK;
+	}
+	status = address_parse_path(session->sender, &sender);
+	if (status == CX_ENOMEM) {
+		return status;
+	}
+	if (status != CX_OK || !address_is_smtp(&sender) || sender.domain_len == 0) {
+		return CX_OK; /* whatever the MTA makes of it */
+	}
+	status = session->env->judge_sender(session->env->judge_context,
+	    &session->conf->settings, session->env->now(), &sender);
+	if (status == CX_OK) {
+		return CX_OK; /* in a domain of ours */
+	}
+	return status == CX_NOTFOUND ? apply_srs(session, &sender) : CX_ETEMP;
+}
+
 static enum status make_plan(struct session *session)
 {
 	const struct trace_site site = { &session->keys->site,
@@ -556,7 +622,10 @@ static enum status make_plan(struct session *session)
 	if (status == CX_OK) {
 		status = plan_make(&session->envelope, &session->plan);
 	}
-	return status == CX_OK ? add_trace(session) : status;
+	if (status == CX_OK) {
+		status = add_trace(session);
+	}
+	return status == CX_OK ? rewrite_sender(session) : status;
 }
 
 static struct answer refuse_message(struct session *session, enum status status)
@@ -597,6 +666,10 @@ struct answer session_edited(struct session *session, bool was_applied,
 {
 	if (was_applied) {
 		report_changes(&session->envelope, queue_id);
+		if (session->kept_sender || session->new_sender.len > 0) {
+			report_sender(queue_id, session->sender, session->new_sender,
+			    session->kept_sender ? session->kept_sender : "srs");
+		}
 	} else {
 		struct buf id;
 

@@ -30,6 +30,7 @@ struct session_env {
 	/* The same for its secrets. */
 	struct keys *(*keys_hold)(void *conf_context);
 	judge_function *judge;
+	judge_sender_function *judge_sender;
 	void *judge_context;
 	int64_t (*now)(void);
 };

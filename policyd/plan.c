@@ -33,6 +33,7 @@ struct group {
 struct plan {
 	atomic_uint refs;
 	struct conf *conf;
+	struct keys *keys;
 	struct replica *replica;
 	struct group policy;
 	struct group map;
@@ -163,8 +164,11 @@ enum status plan_new(struct conf *conf, struct plan *previous, struct plan **out
 	}
 	atomic_init(&plan->refs, 1);
 	plan->conf = conf_ref(conf);
-	status = group_open(&plan->policy, conf->policyd.policy_listen, "policy",
-	    previous, err);
+	status = keys_load_srs(conf, &plan->keys, err);
+	if (status == CX_OK) {
+		status = group_open(&plan->policy, conf->policyd.policy_listen,
+		    "policy", previous, err);
+	}
 	if (status == CX_OK) {
 		status = group_open(&plan->map, conf->policyd.map_listen, "map",
 		    previous, err);
@@ -226,6 +230,7 @@ void plan_unref(struct plan *plan)
 	group_release(&plan->policy);
 	group_release(&plan->map);
 	replica_unref(plan->replica);
+	keys_unref(plan->keys);
 	conf_unref(plan->conf);
 	free(plan);
 }
@@ -233,6 +238,11 @@ void plan_unref(struct plan *plan)
 const struct conf *plan_conf(const struct plan *plan)
 {
 	return plan->conf;
+}
+
+const struct keys *plan_keys(const struct plan *plan)
+{
+	return plan->keys;
 }
 
 struct store *plan_store(const struct plan *plan)

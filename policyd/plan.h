@@ -2,6 +2,7 @@
 #define CX_PLAN_H
 
 #include "daemon/conf.h"
+#include "daemon/keys.h"
 #include "replica/store.h"
 
 /*
@@ -19,8 +20,8 @@ struct plan_sockets {
 };
 
 /*
- * Opens the sockets, but for those that `previous` (may be NULL) has already. The plan
- * takes a reference of `conf`. CX_EIO with err; nothing has changed then.
+ * Reads the secrets of SRS and opens the sockets, but for those that `previous` (may be NULL) has already. The plan
+ * takes a reference of `conf`. CX_EIO, CX_ECONF with err; nothing has changed then.
  */
 enum status plan_new(struct conf *conf, struct plan *previous, struct plan **out,
     struct errbuf *);
@@ -34,6 +35,7 @@ struct plan *plan_ref(struct plan *);
 void plan_unref(struct plan *); /* NULL is fine */
 
 const struct conf *plan_conf(const struct plan *);
+const struct keys *plan_keys(const struct plan *); /* those of SRS */
 struct store *plan_store(const struct plan *);
 struct plan_sockets plan_policy_sockets(const struct plan *);
 struct plan_sockets plan_map_sockets(const struct plan *);

@@ -129,6 +129,7 @@ static void resolve_as(struct facts *facts, bool may_relay, struct resolution *o
 	struct question question = {
 		.address = &facts->address,
 		.client = facts->client,
+		.is_sender_empty = span_is_empty(facts->sender),
 	};
 
 	question.client.may_relay = may_relay;

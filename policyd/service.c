@@ -82,7 +82,9 @@ static void open_view(struct service *service, struct view *view)
 {
 	struct errbuf err = { "" };
 
-	*view = (struct view){ .settings = service->settings, .now = time(NULL) };
+	*view = (struct view){ .settings = service->settings,
+		.srs_secrets = service->srs_secrets,
+		.now = time(NULL) };
 	if (snapshot_begin(service->store, &view->snapshot, &err) == CX_OK) {
 		return;
 	}

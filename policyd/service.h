@@ -13,6 +13,7 @@
 struct service {
 	struct store *store;             /* borrowed; may change between requests */
 	const struct settings *settings; /* borrowed; may change between requests */
+	const struct secrets *srs_secrets; /* likewise */
 	struct workspace workspace;
 	char *scratch; /* one value of a map, or one line of log */
 	struct log_limit malformed;

@@ -250,6 +250,8 @@ static enum status fill(struct holder *holder, const struct reading *reading,
 	conf->syncd.user = own_or(conf->syncd.user, conf->user);
 	conf->milter.user = own_or(conf->milter.user, conf->user);
 	conf->policyd.user = own_or(conf->policyd.user, conf->user);
+	conf->settings.srs_domain = conf->srs.enable ? conf->srs.domain : "";
+	conf->settings.srs_max_age_s = conf->srs.max_age_ms / 1000;
 	if (conf->srs.secret_files[0] == NULL) {
 		conf->srs.secret_files = conf->secret_files;
 	}

@@ -118,18 +118,21 @@ static enum status read_secrets(const char *const *files, bool may_be_missing,
 	return status;
 }
 
-enum status keys_load(const struct conf *conf, struct keys **out, struct errbuf *err)
+static enum status load(const struct conf *conf, bool wants_site, struct keys **out,
+    struct errbuf *err)
 {
 	struct counted *counted = calloc(1, sizeof(*counted));
-	enum status status;
+	enum status status = CX_OK;
 
 	if (counted == NULL) {
 		errbuf_set(err, "%s", status_text(CX_ENOMEM));
 		return CX_ENOMEM;
 	}
 	atomic_init(&counted->references, 1);
-	status = read_secrets(conf->secret_files, !conf->has_secret_files,
-	    &counted->keys.site, err);
+	if (wants_site) {
+		status = read_secrets(conf->secret_files, !conf->has_secret_files,
+		    &counted->keys.site, err);
+	}
 	if (status == CX_OK && conf->srs.enable) {
 		status = read_secrets(conf->srs.secret_files, false, &counted->keys.srs,
 		    err);
@@ -140,4 +143,15 @@ enum status keys_load(const struct conf *conf, struct keys **out, struct errbuf 
 	}
 	*out = &counted->keys;
 	return CX_OK;
+}
+
+enum status keys_load(const struct conf *conf, struct keys **out, struct errbuf *err)
+{
+	return load(conf, true, out, err);
+}
+
+enum status keys_load_srs(const struct conf *conf, struct keys **out,
+    struct errbuf *err)
+{
+	return load(conf, false, out, err);
 }

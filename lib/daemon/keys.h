@@ -21,6 +21,8 @@ struct keys {
  * everybody, more than SECRETS_MAX of them; CX_ENOMEM.
  */
 enum status keys_load(const struct conf *, struct keys **out, struct errbuf *);
+/* The same without those of the site, for who needs none; without SRS nothing is read. */
+enum status keys_load_srs(const struct conf *, struct keys **out, struct errbuf *);
 struct keys *keys_ref(struct keys *);
 void keys_unref(struct keys *); /* NULL is fine */
 

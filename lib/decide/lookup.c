@@ -3,6 +3,7 @@
 #include "decide/lookup.h"
 
 #include "decide/resolve.h"
+#include "decide/wrapped.h"
 #include "value/imcea.h"
 #include "value/utf8.h"
 
@@ -100,6 +101,13 @@ enum status find_domain(const struct view *view, struct span domain, struct doma
 		return memo->status;
 	}
 	status = search_domain(view, domain, out, id);
+	if (status == CX_NOTFOUND && span_equal(domain, wrapped_domain(view->settings))) {
+		*out = (struct domain){ .type = DOMAIN_RELAY,
+			.unknown = DOMAIN_UNKNOWN_REJECT,
+			.flags = DOMAIN_OF_SRS };
+		*id = (struct record_id){ .source = UINT8_MAX };
+		status = CX_OK;
+	}
 	if (memo != NULL) {
 		memo_put(view->memo, domain, status, out, id);
 	}
@@ -227,6 +235,9 @@ static enum status try_keys(const struct view *view, const struct address *addre
 
 	address_key(address, &key);
 	status = try_key(view, &key, &how, out, &fallback);
+	if (status == CX_NOTFOUND && wrapped_is(view, address)) {
+		return CX_NOTFOUND; /* nobody's: it stands for another */
+	}
 	if (status == CX_NOTFOUND && inner != NULL) {
 		how.by = FOUND_ENCAPSULATED;
 		address_key(inner, &key);

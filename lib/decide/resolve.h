@@ -65,6 +65,7 @@ enum rule {
 	RULE_LOOP,		 /* "loop" */
 	RULE_DEPTH,		 /* "depth" */
 	RULE_LIMIT,		 /* "limit" */
+	RULE_SRS,		 /* "srs": what an address of SRS stands for */
 	RULE_SPLIT_HORIZON,	 /* "splitHorizon" */
 	RULE_AGE,		 /* "age" */
 	RULE_REPLICA,		 /* "replica": unreadable */
@@ -92,6 +93,7 @@ typedef enum status question_was_expanded(void *context, const uint8_t id[16]);
 struct question {
 	const struct address *address;
 	struct client client;
+	bool is_sender_empty;  /* the envelope sender is: only then bounces go back by SRS */
 	bool want_deliveries; /* else only the verdict: `deliveries` may be left empty */
 	bool want_steps;
 	question_was_expanded *was_expanded; /* NULL: the message was never here */

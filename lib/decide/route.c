@@ -4,6 +4,7 @@
 
 #include "decide/next_hop.h"
 #include "decide/resolve.h"
+#include "decide/wrapped.h"
 #include "replica/connector.h"
 #include "value/address_space.h"
 
@@ -239,13 +240,38 @@ static bool is_here(const struct view *view, const struct recipient *recipient)
 	return false;
 }
 
+/*
+ * What stands for another address is turned into it by the milter at the hop; also a bounce of
+ * this MTA's own that no milter has seen.
+ */
+static enum status route_wrapped(const struct view *view, const struct address *address,
+    struct buf *out)
+{
+	const char *hop = view->settings->srs_hop;
+	struct address original;
+	enum status status;
+
+	if (hop == NULL || hop[0] == '\0' || !wrapped_is(view, address)) {
+		return CX_NOTFOUND;
+	}
+	status = wrapped_open(view, address, &original);
+	if (status != CX_OK) {
+		return status == CX_ETEMP ? status : CX_NOTFOUND;
+	}
+	buf_add_text(out, hop);
+	return CX_OK;
+}
+
 /* An address of ours that no object has: its domain's next hop. */
 static enum status route_unknown(const struct view *view, const struct address *address,
     const struct domain *domain, struct buf *out, uint32_t *sources)
 {
 	struct address other;
-	enum status status = CX_NOTFOUND;
+	enum status status = route_wrapped(view, address, out);
 
+	if (status != CX_NOTFOUND) {
+		return status;
+	}
 	if (domain->type == DOMAIN_REWRITE) {
 		status = address_make("smtp",
 		    (struct span){ address->local, address->local_len },

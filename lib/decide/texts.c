@@ -53,6 +53,7 @@ static const char *const rules[RULE_COUNT] = {
 	[RULE_LOOP]               = "loop",
 	[RULE_DEPTH]              = "depth",
 	[RULE_LIMIT]              = "limit",
+	[RULE_SRS]                = "srs",
 	[RULE_SPLIT_HORIZON]      = "splitHorizon",
 	[RULE_AGE]                = "age",
 	[RULE_REPLICA]            = "replica",

@@ -4,6 +4,7 @@
 
 #include "decide/deliver.h"
 #include "decide/route.h"
+#include "decide/wrapped.h"
 
 static const struct span nothing = { NULL, 0 };
 
@@ -121,6 +122,10 @@ static enum status expand_one_off(struct expansion *x, const struct address *add
 void expand_unclaimed(struct expansion *x, const struct address *address,
     const struct domain *domain, const struct path *path)
 {
+	if (wrapped_is(x->view, address)) {
+		expand_wrapped(x, address, path);
+		return;
+	}
 	x->is_by_absence = true;
 	if (expand_one_off(x, address, path) != CX_NOTFOUND) {
 		return;
@@ -132,6 +137,10 @@ void expand_unclaimed(struct expansion *x, const struct address *address,
 	}
 	switch (domain->type) {
 	case DOMAIN_RELAY:
+		if ((domain->flags & DOMAIN_OF_SRS) != 0) {
+			refuse_unclaimed(x, address, domain, path);
+			break;
+		}
 		deliver_unclaimed(x, address, RULE_FORWARD_HOST, path);
 		break;
 	case DOMAIN_REWRITE:

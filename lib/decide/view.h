@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forward/secrets.h"
 #include "replica/store.h"
 
 /*
@@ -33,6 +34,9 @@ struct settings {
 	unsigned max_deliveries;
 	int64_t max_staleness_s;
 	int64_t unknown_defer_after_s;
+	const char *srs_domain; /* canonical; "" or NULL: SRS is off */
+	const char *srs_hop; /* "transport:nexthop"; "" or NULL: there is no re-injection hop */
+	int64_t srs_max_age_s;
 };
 
 struct domain_memo;
@@ -41,6 +45,7 @@ struct view {
 	struct snapshot *snapshot;
 	const struct settings *settings;
 	int64_t now; /* seconds since the epoch */
+	const struct secrets *srs_secrets; /* NULL: not known, and SRS addresses neither */
 	struct domain_memo *memo; /* see lookup.h; callers leave it NULL */
 };
 

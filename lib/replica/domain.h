@@ -19,6 +19,7 @@ enum domain_unknown {
 
 enum domain_flag {
 	DOMAIN_DISABLED = 1 << 0,
+	DOMAIN_OF_SRS = 1 << 1, /* never stored: of the settings alone, with no object */
 };
 
 struct domain {

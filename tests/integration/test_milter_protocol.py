@@ -189,7 +189,7 @@ def own_mill(make_mill):
 def test_asks_for_as_little_as_the_job_needs(mill):
     with mill.client() as client:
         assert client.actions == proto.ADDRCPT | proto.ADDRCPT_PAR | proto.DELRCPT | \
-            proto.ADDHDRS | proto.SETSYMLIST
+            proto.ADDHDRS | proto.CHGFROM | proto.SETSYMLIST
         left_out = (proto.NOHELO | proto.NOHDRS | proto.NOEOH | proto.NOBODY | proto.NODATA
                     | proto.NOUNKNOWN)
         assert client.steps & left_out == left_out
@@ -239,7 +239,7 @@ def test_an_mta_that_lets_no_recipients_be_added_is_told_so(mill):
     with MilterClient(mill.address, negotiate=False) as client:
         with pytest.raises((Gone, AssertionError)):
             client.negotiate(actions=proto.DELRCPT)
-    assert mill.milter.log_lines("no milter edit recipients and headers")
+    assert mill.milter.log_lines("no milter edit senders, recipients and headers")
 
 
 @pytest.mark.parametrize("recipients, edits", [

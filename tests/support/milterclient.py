@@ -8,6 +8,7 @@ from .wait import PATIENCE
 
 # Actions a filter may take, and steps that it may leave out or leave unanswered.
 ADDHDRS, ADDRCPT, DELRCPT, SETSYMLIST, ADDRCPT_PAR = 0x01, 0x04, 0x08, 0x100, 0x80
+CHGFROM = 0x40
 ALL_ACTIONS = 0x1FF
 NOCONNECT, NOHELO, NOMAIL, NORCPT, NOBODY, NOHDRS, NOEOH = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40
 NOUNKNOWN, NODATA = 0x100, 0x200

@@ -1,0 +1,365 @@
+"""
+Senders of forwarded mail (SPEC section 9): each recipient keeps or changes its own, bounces find
+their way back, and nobody else gets anywhere.
+"""
+
+import os
+import re
+import struct
+
+import pytest
+
+from support.ledger import At, identify
+from support.smtp import xtext
+from support.srs import PostSrsd, hop_service, write_secret
+from support.wait import free_port, wait_for
+
+SRS = "srs.acme.example"
+CAROL = "carol@partner.example"
+OF_CAROL = re.compile(r"SRS0=[A-Za-z0-9+/]{4}=[A-Z2-7]{2}=partner\.example=carol@srs\.acme\.example")
+
+
+def directory(site):
+    old = site.sinks["old"]
+    return f"""\
+dn: dc=acme,dc=example
+objectClass: dcObject
+objectClass: organization
+dc: acme
+o: Acme
+
+dn: associatedDomain=acme.example,dc=acme,dc=example
+objectClass: coexistDomain
+associatedDomain: acme.example
+coexistDomainType: authoritative
+
+dn: cn=old,dc=acme,dc=example
+objectClass: coexistConnector
+cn: old
+coexistNextHop: {old.hop}
+coexistAddressSpace: SMTP:old.example
+""" + "".join(f"""
+dn: uid={name},dc=acme,dc=example
+objectClass: inetOrgPerson
+objectClass: coexistMailbox
+uid: {name}
+cn: {name}
+sn: {name}
+mail: {name}@acme.example
+{more}""" for name, more in (
+        ("bob", ""),
+        ("adam", "coexistForwardingAddress: adam@outside.example\n"),
+        ("odd", 'coexistForwardingAddress: "O dd\\"+x=y"@outside.example\n'),
+        ("accent", "coexistForwardingAddress: Jösé@outside.example\n"),
+        ("eve", "coexistForwardingAddress: eve@outside.example\ncoexistDeliverAndRedirect: TRUE\n"),
+        ("far", "coexistForwardingAddress: far@old.example\n"),
+    )) + """
+dn: cn=all,dc=acme,dc=example
+objectClass: groupOfNames
+objectClass: coexistGroup
+cn: all
+mail: all@acme.example
+member: uid=bob,dc=acme,dc=example
+member: uid=adam,dc=acme,dc=example
+member: uid=far,dc=acme,dc=example
+"""
+
+
+def make_srs_site(make, has_hop=True):
+    port = free_port()
+    site = make(
+        start=False, source="ldif", sinks=("old",), ldif=directory,
+        # For clocks that jump: the directories stay young enough to refuse by.
+        options='unknown_defer_after = "99d"\nmax_staleness = "99d"',
+        services=[hop_service(port)] if has_hop else [],
+        sections=lambda site: f"""srs {{
+  enable = true
+  domain = "{SRS}"
+  secret_file = {{"{site.folder}/srs.secret"}}
+  {f'hop = "coexist-srs:[127.0.0.1]:{port}"' if has_hop else ''}
+}}""")
+    write_secret(f"{site.folder}/srs.secret", "one secret")
+    jump(site, 0)
+    for daemon in (site.policyd, site.milter):
+        daemon.name += "-jump"
+        daemon.prefix = ["env", f"COEXIST_TEST_CLOCK={site.folder}/clock"]
+    return site.start()
+
+
+def jump(site, seconds):
+    """From now on policyd's and the milter's wall clock is off by so much."""
+    with open(f"{site.folder}/clock", "r+b" if os.path.exists(f"{site.folder}/clock") else "wb",
+              buffering=0) as out:
+        out.write(struct.pack("=q", seconds))
+
+
+@pytest.fixture(name="gw", scope="module")
+def _gw(make_module_site):
+    return make_srs_site(make_module_site)
+
+
+def envelopes(site, ledger_id):
+    """[(sink, sender, RET, ENVID, recipient, NOTIFY, ORCPT)] of one message, sorted."""
+    return sorted(
+        (name, message.sender, message.args.get("RET", ""), message.args.get("ENVID", ""),
+         recipient.address, recipient.args.get("NOTIFY", ""), recipient.args.get("ORCPT", ""))
+        for name, sink in site.sinks.items() for message in sink.snapshot()
+        if identify(message) == (ledger_id, "mail") for recipient in message.recipients)
+
+
+def send(site, sender, fates, mail_params="RET=HDRS ENVID=e+2B1", rcpt_params=None, **message):
+    """One message to its end; its envelopes, with rewritten senders as "SRS"."""
+    ledger = site.ledger()
+    with site.connect() as client:
+        ledger_id, _ = ledger.send(client, sender, fates, mail_params, rcpt_params, **message)
+    ledger.balance()
+    return ledger_id, envelopes(site, ledger_id)
+
+
+OUT = {name: At("outside", f"{name}@outside.example") for name in ("adam", "eve")}
+HERE = {name: At("mailboxes", f"{name}@acme.example") for name in ("bob", "eve")}
+FAR = At("old", "far@old.example")
+
+
+def rewritten(rows):
+    """The rows with OF_CAROL for each sender that is carol's, rewritten."""
+    return [(row[0], "SRS" if OF_CAROL.fullmatch(row[1]) else row[1], *row[2:]) for row in rows]
+
+
+def row(sink, sender, recipient, of, notify="SUCCESS,FAILURE"):
+    return (sink, sender, "HDRS", "e+2B1", recipient, notify, f"rfc822;{of}@acme.example")
+
+
+def notify(*names, value="SUCCESS,FAILURE"):
+    return {f"{name}@acme.example": f"NOTIFY={value}" for name in names}
+
+
+def test_a_forwarded_message_gets_a_sender_of_ours(gw):
+    _, rows = send(gw, CAROL, {"adam@acme.example": OUT["adam"]}, rcpt_params=notify("adam"))
+    assert rewritten(rows) == [row("outside", "SRS", "adam@outside.example", "adam")]
+    lines = gw.milter.log_lines(r": from=<SRS0=.*>, orig_from=<carol@partner.example>, "
+                                r"action=rewrite, rule=srs$")
+    assert lines and not lines[0].startswith("NOQUEUE")
+
+
+def test_who_stays_keeps_the_sender(gw):
+    """To each its own, in one message: local, forwarded, copied, by a connector, foreign as typed."""
+    fates = {"bob@acme.example": HERE["bob"], "adam@acme.example": OUT["adam"],
+             "eve@acme.example": HERE["eve"] + OUT["eve"], "far@acme.example": FAR}
+    _, rows = send(gw, CAROL, fates, rcpt_params=notify("bob", "adam", "eve", "far"))
+    assert rewritten(rows) == sorted([
+        row("mailboxes", CAROL, "bob@acme.example", "bob"),
+        row("mailboxes", CAROL, "eve@acme.example", "eve"),
+        row("outside", "SRS", "adam@outside.example", "adam"),
+        row("outside", "SRS", "eve@outside.example", "eve", "NEVER"),
+        row("old", CAROL, "far@old.example", "far"),
+    ])
+
+
+def test_members_of_a_group(gw):
+    _, rows = send(gw, CAROL, {"all@acme.example": HERE["bob"] + OUT["adam"] + FAR},
+                   rcpt_params=notify("all"))
+    assert rewritten(rows) == sorted([
+        row("mailboxes", CAROL, "bob@acme.example", "all", "FAILURE"),
+        row("outside", "SRS", "adam@outside.example", "all", "FAILURE"),
+        row("old", CAROL, "far@old.example", "all", "FAILURE"),
+    ])
+
+
+@pytest.mark.parametrize("name, target, params", [
+    ("odd", r'"O dd\"+x=y"@outside.example', ""),
+    ("accent", "Jösé@outside.example", "SMTPUTF8"),
+])
+def test_strange_recipients_survive_the_hop(gw, name, target, params):
+    _, rows = send(gw, CAROL, {"bob@acme.example": HERE["bob"],
+                               f"{name}@acme.example": At("outside", target)},
+                   mail_params=params)
+    assert [r[1:2] + r[4:5] for r in rewritten(rows)] == [
+        (CAROL, "bob@acme.example"), ("SRS", target)]
+
+
+@pytest.mark.parametrize("sender", ["bob@acme.example", "nobody@ACME.example", "",
+                                    f"SRS0=abcd=AB=x.example=y@{SRS}"])
+def test_own_and_empty_senders_stay(gw, sender):
+    for fates in ({"adam@acme.example": OUT["adam"]},
+                  {"adam@acme.example": OUT["adam"], "bob@acme.example": HERE["bob"]}):
+        _, rows = send(gw, sender, fates)
+        assert {r[1] for r in rows} == {sender}
+
+
+def test_what_we_do_not_forward_keeps_its_sender(gw):
+    _, rows = send(gw, CAROL, {"far@acme.example": FAR})
+    assert {r[1] for r in rows} == {CAROL}
+    _, rows = send(gw, CAROL, {"bob@acme.example": HERE["bob"]})
+    assert {r[1] for r in rows} == {CAROL}
+    ledger = gw.ledger()
+    with gw.connect(xclient={"ADDR": "192.0.2.250"}) as client:
+        ledger_id, _ = ledger.send(client, CAROL, {"x@foreign.example": At("outside", "x@foreign.example")})
+    ledger.balance()
+    assert [r[1] for r in envelopes(gw, ledger_id)] == [CAROL]
+
+
+def test_local_submission_is_forwarded_alike(gw):
+    ledger = gw.ledger()
+    ledger_id = ledger.new_id()
+    names = ["adam@acme.example", "bob@acme.example"]
+    ledger.expect(ledger_id, OUT["adam"], HERE["bob"])
+    gw.postfix.sendmail(["-f", CAROL, *names], ledger.message(ledger_id, CAROL, names))
+    ledger.balance()
+    assert [r[1] for r in rewritten(envelopes(gw, ledger_id))] == [CAROL, "SRS"]
+
+
+def rewrite(site, sender=CAROL):
+    """The sender that a message from there leaves with."""
+    _, rows = send(site, sender, {"adam@acme.example": OUT["adam"]})
+    return rows[0][1]
+
+
+def test_a_bounce_of_another_system_comes_back(gw):
+    srs = rewrite(gw)
+    _, rows = send(gw, "", {srs: At("outside", CAROL)})
+    assert [(r[1], r[4], r[6]) for r in rows] == [("", CAROL, "rfc822;" + xtext(srs))]
+    # Systems on the way may have changed the case.
+    send(gw, "", {srs.lower(): At("outside", CAROL)})
+    send(gw, "", {srs.upper(): At("outside", "CAROL@partner.example")})
+
+
+@pytest.mark.parametrize("names", [("adam",), ("adam", "bob")])
+def test_our_own_bounce_comes_back(gw, names):
+    """The next system refuses it: alone, and by the hop."""
+    rule = gw.sinks["outside"].refuse("adam@outside.example")
+    try:
+        ledger = gw.ledger()
+        with gw.connect() as client:
+            ledger_id, _ = ledger.send(client, CAROL, {
+                f"{name}@acme.example": HERE.get(name, At("outside", CAROL, kind="bounce"))
+                for name in names})
+        ledger.balance()
+    finally:
+        gw.sinks["outside"].rules.remove(rule)
+    bounce, = [m for m in gw.sinks["outside"].snapshot() if identify(m) == (ledger_id, "bounce")]
+    assert b"Original-Recipient: rfc822;adam@acme.example" in bounce.body
+
+
+def test_only_the_empty_sender_gets_back(gw):
+    srs = rewrite(gw)
+    assert gw.rcpt_status(srs, sender="") == "250 2.1.5"
+    assert gw.rcpt_status(srs, sender="spam@x.example") == "550 5.1.1"
+    forged = srs.replace("carol", "dave")
+    for address in (forged, f"SRS0=@{SRS}", f"somebody@{SRS}", f"SRS1=abcd=x.example==a@{SRS}"):
+        assert gw.rcpt_status(address, sender="") == "550 5.1.1"
+    assert gw.postfix.postmap(srs, "recipients") == (0, "OK")
+    assert gw.postfix.postmap(forged, "recipients")[0] == 1
+    assert gw.postfix.postmap(SRS, "domains")[0] == 0
+    code, answer = gw.resolve(srs, "--sender", "<>")
+    assert code == 0
+    assert (answer["verdict"], answer["rule"]) == ("deliver", "srs")
+    assert [d["address"] for d in answer["deliveries"]] == [CAROL]
+    assert gw.resolve(srs, "--sender", "spam@x.example")[1]["verdict"] == "unknown"
+    assert gw.resolve(forged, "--sender", "<>")[0] == 67
+
+
+def test_nobody_else_uses_the_hop(gw):
+    gw.sinks["outside"].rules.append(
+        hold := lambda stage, address, _: "451 4.3.0 later" if stage == "RCPT" else None)
+    ledger = gw.ledger()
+    try:
+        with gw.connect() as client:
+            ledger.send(client, CAROL, {"adam@acme.example": OUT["adam"],
+                                        "bob@acme.example": HERE["bob"]})
+        wait_for(lambda: gw.postfix.log_lines("to=<HOP0=.*status=sent"), "the hop to be passed")
+    finally:
+        gw.sinks["outside"].rules.remove(hold)
+    gw.postfix.flush()
+    ledger.balance()
+    line = gw.postfix.log_lines("to=<HOP0=.*status=sent")[-1]
+    wrapped = re.search(r"to=<(HOP0=[^>]+)>", line)[1]
+    stranger = {"ADDR": "203.0.113.9"}
+    assert gw.rcpt_status(wrapped, xclient=stranger) == "550 5.1.1"
+    assert gw.rcpt_status(wrapped, sender="", xclient=stranger) == "550 5.1.1"
+    for forged in (wrapped.replace("adam", "eve"), wrapped.replace("HOP0=", "HOP0=0")):
+        assert gw.rcpt_status(forged) == "550 5.1.1"
+    assert gw.postfix.postmap(wrapped, "transport")[1].startswith("coexist-srs:")
+    assert gw.postfix.postmap(wrapped.replace("adam", "eve"), "transport")[0] == 1
+
+
+def test_a_later_forwarder(gw):
+    """Mail that comes with another forwarder's address gets one that leads to that."""
+    first = "SRS0=abcd=AB=other.example=user@forwarder.example"
+    srs = rewrite(gw, first)
+    assert re.fullmatch(rf"SRS1=[A-Za-z0-9+/]{{4}}=forwarder\.example==abcd=AB=other\.example="
+                        rf"user@{re.escape(SRS)}", srs)
+    send(gw, "", {srs: At("outside", first)})
+
+
+def test_postsrsd_reads_ours_and_we_read_its(gw):
+    other = PostSrsd(f"{gw.folder}/srs.secret", SRS)
+    try:
+        for sender in (CAROL, "Anne.O'Hara@partner.example", "a=b+c@x.example",
+                       "SRS0=abcd=AB=other.example=user@forwarder.example",
+                       "SRS1=abcd=first.example==abcd=AB=other.example=user@forwarder.example"):
+            ours, its = rewrite(gw, sender), other.forward(sender)
+            assert its == ours
+            # Of a later one the first forwarder's address comes back.
+            original = other.reverse(ours)
+            assert original == (sender if not sender.startswith("SRS1") else
+                                "SRS0=abcd=AB=other.example=user@first.example")
+            send(gw, "", {its: At("outside", original)})
+        other.close()
+        write_secret(f"{gw.folder}/other.secret", "another secret")
+        other = PostSrsd(f"{gw.folder}/other.secret", SRS)
+        assert other.reverse(rewrite(gw)) is None
+        assert gw.rcpt_status(other.forward(CAROL), sender="") == "550 5.1.1"
+    finally:
+        other.close()
+
+
+def test_addresses_expire(gw):
+    srs = rewrite(gw)
+    try:
+        jump(gw, 20 * 86400)
+        assert gw.rcpt_status(srs, sender="") == "250 2.1.5"
+        jump(gw, 23 * 86400)
+        assert gw.rcpt_status(srs, sender="") == "550 5.1.1"
+    finally:
+        jump(gw, 0)
+    assert gw.rcpt_status(srs, sender="") == "250 2.1.5"
+
+
+def reconfigure(site, text):
+    with open(site.conf, "w", encoding="utf-8") as out:
+        out.write(text)
+    for daemon, says in ((site.milter, "configuration reloaded"),
+                         (site.policyd, "configuration read again")):
+        before = len(daemon.log_lines(says))
+        daemon.reload()
+        wait_for(lambda: len(daemon.log_lines(says)) > before, daemon.log_text)
+
+
+def test_a_new_secret_ends_no_way_back(gw):
+    old = rewrite(gw)
+    write_secret(f"{gw.folder}/new.secret", "new secret")
+    with open(gw.conf, encoding="utf-8") as file:
+        conf = file.read()
+    mine = f'"{gw.folder}/srs.secret"'
+    try:
+        reconfigure(gw, conf.replace(mine, f'"{gw.folder}/new.secret", {mine}'))
+        new = rewrite(gw)
+        assert new != old
+        for address in (old, new):
+            send(gw, "", {address: At("outside", CAROL)})
+        reconfigure(gw, conf.replace(mine, f'"{gw.folder}/new.secret"'))
+        assert gw.rcpt_status(old, sender="") == "550 5.1.1"
+        assert gw.rcpt_status(new, sender="") == "250 2.1.5"
+    finally:
+        reconfigure(gw, conf)
+
+
+def test_without_a_hop_nobody_gets_what_another_needs(make_site):
+    site = make_srs_site(make_site, has_hop=False)
+    _, rows = send(site, CAROL, {"adam@acme.example": OUT["adam"], "bob@acme.example": HERE["bob"]})
+    assert {r[1] for r in rows} == {CAROL}
+    assert site.milter.log_lines(r"from=<carol@partner.example>, action=keep, rule=srsNoHop$")
+    srs = rewrite(site)
+    assert OF_CAROL.fullmatch(srs)
+    send(site, "", {srs: At("outside", CAROL)})

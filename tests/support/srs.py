@@ -1,0 +1,71 @@
+"""The Postfix side of SRS (coexist-milter(8)), and Debian's postsrsd beside it."""
+
+import os
+import socket
+import subprocess
+
+from .wait import can_connect, free_port, wait_for
+
+POLICY = "unix:coexist/policy"
+
+# The re-injection hop: a client that changes nothing, and a server with our milter alone.
+HOP = """\
+coexist-srs unix - - y - - smtp
+  -o smtp_bind_address=127.0.0.1
+  -o smtp_tls_security_level=none
+  -o smtp_generic_maps=
+  -o smtp_header_checks=
+127.0.0.1:{port} inet n - y - - smtpd
+  -o smtpd_milters=unix:coexist/milter
+  -o smtpd_client_restrictions=
+  -o smtpd_helo_restrictions=
+  -o smtpd_sender_restrictions=
+  -o smtpd_relay_restrictions=reject_unauth_destination
+  -o {{ smtpd_recipient_restrictions = check_policy_service {{ {policy}, policy_context=recipient }} }}
+  -o smtpd_data_restrictions=
+  -o smtpd_authorized_xclient_hosts=
+  -o smtpd_tls_security_level=none
+  -o content_filter=
+  -o receive_override_options=no_header_body_checks"""
+
+
+def hop_service(port):
+    """Lines of master.cf."""
+    return HOP.format(port=port, policy=POLICY)
+
+
+class PostSrsd:
+    """Debian's postsrsd 1.10 under a secret, asked by its tcp tables."""
+
+    def __init__(self, secret_file, domain):
+        self.forward_port = free_port()
+        self.reverse_port = free_port()
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            ["/usr/sbin/postsrsd", "-4", "-s", secret_file, "-d", domain, "-u", "nobody",
+             "-f", str(self.forward_port), "-r", str(self.reverse_port)],
+            stdin=subprocess.DEVNULL)
+        wait_for(lambda: can_connect("127.0.0.1", self.reverse_port), "postsrsd to listen")
+
+    @staticmethod
+    def _ask(port, address):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(f"get {address}\n".encode())
+            reply = connection.makefile().readline().strip()
+        code, _, value = reply.partition(" ")
+        return value if code == "200" else None
+
+    def forward(self, address):
+        return self._ask(self.forward_port, address)
+
+    def reverse(self, address):
+        return self._ask(self.reverse_port, address)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def write_secret(path, text):
+    with open(path, "w", encoding="ascii", opener=lambda name, flags:
+              os.open(name, flags, 0o600)) as out:
+        out.write(text + "\n")
