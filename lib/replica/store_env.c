@@ -34,6 +34,11 @@ static const struct {
 };
 /* clang-format on */
 
+const char *env_database_name(unsigned db)
+{
+	return databases[db].name;
+}
+
 enum status lmdb_status(int rc, struct errbuf *err, const char *what)
 {
 	if (rc == MDB_SUCCESS) {

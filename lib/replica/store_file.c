@@ -250,27 +250,37 @@ static enum status lock_writer(struct store_writer *writer, struct errbuf *err)
 	return CX_OK;
 }
 
-/* Whether all of it can be walked: what LMDB finds wrong with its pages shows here. */
-static enum status is_sound(struct store_writer *writer, struct errbuf *err)
+static enum status check_file(struct store_writer *writer, struct errbuf *err)
 {
-	enum status status = store_begin(writer, err);
+	char *path = file_path(writer, writer->live_name);
 
-	for (unsigned db = 0; db < DB_COUNT && status == CX_OK; db++) {
-		MDB_cursor *cursor;
-		MDB_val key, value;
-		int rc = mdb_cursor_open(writer->txn, writer_dbi(writer, db), &cursor);
-
-		if (rc == MDB_SUCCESS) {
-			do {
-				rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-			} while (rc == MDB_SUCCESS);
-			mdb_cursor_close(cursor);
-		}
-		if (rc != MDB_NOTFOUND) {
-			status = lmdb_status(rc, err, "replica");
-		}
+	if (!path) {
+		return CX_ENOMEM;
 	}
+	enum status status = store_check_file(path, err);
+
+	free(path);
+	return status;
+}
+
+/* Opens it, if all of it can be read. */
+static enum status open_sound(struct store_writer *writer, struct errbuf *err)
+{
+	enum status status = check_file(writer, err);
+
+	if (status == CX_OK) {
+		status =
+		    acquire(writer, writer->live_name, ENV_WRITE, &writer->live, err);
+	}
+	if (status != CX_OK) {
+		return status;
+	}
+	status = store_begin(writer, err);
 	store_abort(writer);
+	if (status != CX_OK) {
+		env_release(writer->live);
+		writer->live = NULL;
+	}
 	return status;
 }
 
@@ -307,15 +317,7 @@ static enum status open_live(struct store_writer *writer, bool *is_new,
 
 	*is_new = false;
 	if (status == CX_OK) {
-		status =
-		    acquire(writer, writer->live_name, ENV_WRITE, &writer->live, err);
-		if (status == CX_OK) {
-			status = is_sound(writer, err);
-			if (status != CX_OK) {
-				env_release(writer->live);
-				writer->live = NULL;
-			}
-		}
+		status = open_sound(writer, err);
 	} else {
 		writer->live_name[0] = '\0';
 	}

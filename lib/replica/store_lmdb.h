@@ -20,6 +20,7 @@
  *   store.c        readers: following `current`, beginning and ending snapshots
  *   store_lookup.c readers: look-ups in a snapshot
  *   store_watch.c  readers: following while idle
+ *   store_check.c  whether a file is sound, before it is written
  *   store_file.c   the writer's files: making, publishing, removing
  *   store_write.c  the writer's transactions, records and their index entries
  *   store_meta.c   the writer's values beside the data, and the table of sources
@@ -100,6 +101,8 @@ enum status env_acquire(const char *path, enum env_mode, size_t map_size,
     struct store_env **out, struct errbuf *);
 void env_release(struct store_env *);
 
+const char *env_database_name(unsigned db);
+
 /*
  * Closes and opens a file that LMDB will have no more to do with, because the disk refused a
  * write that it could not take back. Its users stay. On failure it is to be tried again.
@@ -177,6 +180,14 @@ enum status reader_status(enum status);
 enum status store_read_current(const char *directory, char out[STORE_NAME_MAX]);
 /* "data-17.mdb" -> 17; 0: not such a name. `suffix` is what must follow the name. */
 unsigned long store_file_number(const char *name, const char *suffix);
+
+/* --- store_check.c ---------------------------------------------------------------- */
+
+/*
+ * Walks a file that nobody writes, in a child. CX_EFORMAT: it is damaged; CX_ETEMP: no child.
+ * CX_OK also where opening it will tell better what is wrong.
+ */
+enum status store_check_file(const char *path, struct errbuf *);
 
 /* --- store_file.c, store_write.c, store_meta.c ------------------------------------ */
 

@@ -459,6 +459,10 @@ enum status store_each(struct store_writer *writer, uint8_t source, store_visit 
 	}
 	for (rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	     rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+		if (key.mv_size != INDEX_ID_SIZE) {
+			rc = MDB_CORRUPTED;
+			break;
+		}
 		index_get_id(key.mv_data, &id);
 		if (id.source != source || !visit(context, &id, span_of_val(value))) {
 			break;
@@ -507,6 +511,10 @@ enum status store_referrers(struct store_writer *writer, struct span dn_key,
 		struct record_id id;
 		struct span record;
 
+		if (value.mv_size != INDEX_VALUE_SIZE) {
+			rc = MDB_CORRUPTED;
+			break;
+		}
 		index_get_id((const uint8_t *)value.mv_data + 1, &id);
 		status = store_get(writer, &id, &record);
 		if (status == CX_NOTFOUND) {

@@ -301,6 +301,126 @@ START_TEST(a_file_that_is_no_replica_is_refused_and_replaced)
 }
 END_TEST
 
+enum {
+	PAGE_BYTES = 4096
+};
+
+/* What a disk does to a page. */
+static void spoil_nothing(uint8_t page[PAGE_BYTES])
+{
+	(void)page;
+}
+
+static void spoil_with_zeros(uint8_t page[PAGE_BYTES])
+{
+	memset(page, 0, PAGE_BYTES);
+}
+
+static void spoil_with_noise(uint8_t page[PAGE_BYTES])
+{
+	unsigned noise = 1;
+
+	for (size_t i = 0; i < PAGE_BYTES; i++) {
+		noise = noise * 1103515245u + 12345u;
+		page[i] = (uint8_t)(noise >> 16);
+	}
+}
+
+/* Flags and bounds of the page, behind its number. */
+static void spoil_header(uint8_t page[PAGE_BYTES])
+{
+	for (size_t i = 8; i < 16; i++) {
+		page[i] ^= 0x5a;
+	}
+}
+
+static const struct {
+	void (*run)(uint8_t page[PAGE_BYTES]);
+	bool is_harmful;
+} spoils[] = {
+	{ spoil_nothing, false },
+	{ spoil_with_zeros, true },
+	{ spoil_with_noise, true },
+	{ spoil_header, true },
+};
+
+static void fill_replica(void)
+{
+	fixture_begin();
+	for (unsigned n = 0; n < 300; n++) {
+		char mail[64];
+
+		snprintf(mail, sizeof(mail), "somebody.number%u@acme.example", n);
+		fixture_put_mailbox(1 + n % 2, n, mail);
+	}
+	fixture_commit();
+	for (unsigned n = 0; n < 200; n += 3) {
+		struct record_id id = make_id(1 + n % 2, n);
+
+		fixture_begin();
+		store_remove(fx.writer, &id);
+		fixture_commit();
+	}
+}
+
+/*
+ * LMDB gives up with an assertion, or reads beyond the end, where a page is not what it wrote: the
+ * writer begins a new replica, and does not die of it at each start.
+ */
+START_TEST(a_file_with_a_damaged_page_is_replaced)
+{
+	char name[STORE_NAME_MAX];
+	size_t size = 0, replaced = 0;
+	bool is_new;
+
+	fill_replica();
+	store_close(fx.store);
+	fx.store = NULL;
+	store_writer_close(fx.writer);
+	fx.writer = NULL;
+	unit_assert_status(store_read_current(fx.folder, name), CX_OK, "current");
+	char *path = path_of(name);
+	int fd = open(path, O_RDONLY);
+	uint8_t *bytes = malloc(4u << 20);
+	ssize_t len = read(fd, bytes, 4u << 20);
+
+	close(fd);
+	free(path);
+	ck_assert_int_gt(len, 30 * PAGE_BYTES);
+	size = (size_t)len;
+	/* The first two pages are LMDB's heads: one of them is enough. */
+	for (size_t at = 2 * PAGE_BYTES; at + PAGE_BYTES <= size; at += PAGE_BYTES) {
+		uint8_t page[PAGE_BYTES];
+
+		memcpy(page, bytes + at, PAGE_BYTES);
+		spoils[_i].run(bytes + at);
+		path = path_of("data-7.mdb");
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+		ck_assert_int_eq(write(fd, bytes, size), len);
+		close(fd);
+		free(path);
+		memcpy(bytes + at, page, PAGE_BYTES);
+		point_current_at("data-7.mdb");
+		unit_assert_status(
+		    store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err), CX_OK,
+		    fx.err.text);
+		replaced += is_new;
+		if (!is_new) {
+			/* Then it was of no importance. */
+			fixture_begin();
+			fixture_put_mailbox(1, 7, "a@acme.example");
+			fixture_commit();
+			ck_assert_uint_gt(store_count(fx.writer, 1, RECORD_RECIPIENT),
+			    100);
+		}
+		store_writer_close(fx.writer);
+	}
+	ck_assert(spoils[_i].is_harmful ? replaced > 20 : replaced == 0);
+	free(bytes);
+	fixture_open_writer();
+}
+END_TEST
+
 START_TEST(a_link_to_somewhere_else_is_not_followed)
 {
 	close_all();
@@ -623,6 +743,8 @@ Suite *unit_suite(void)
 	    tcase, an_unknown_format_is_refused_by_readers_and_replaced_by_the_writer);
 	tcase_add_test(tcase, a_format_of_another_size_is_unknown_too);
 	tcase_add_test(tcase, a_file_that_is_no_replica_is_refused_and_replaced);
+	tcase_add_loop_test(tcase, a_file_with_a_damaged_page_is_replaced, 0,
+	    sizeof(spoils) / sizeof(spoils[0]));
 	tcase_add_test(tcase, a_link_to_somewhere_else_is_not_followed);
 	tcase_add_test(tcase, numbers_of_files_are_never_used_again);
 	tcase_add_test(tcase, a_writer_killed_in_a_transaction_leaves_the_last_commit);
