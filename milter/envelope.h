@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "decide/resolve.h"
+#include "forward/trace.h"
 #include "milter/dsn.h"
 #include "milter/pool.h"
 
@@ -20,7 +21,7 @@
  */
 
 /* As many as go into a trace; of more, the first. */
-#define ENVELOPE_EXPANDED_MAX 4000
+#define ENVELOPE_EXPANDED_MAX TRACE_WRITTEN_MAX
 
 /* Deliveries counted for each recipient anew, beyond the limit for distinct ones. */
 #define ENVELOPE_PATHS_PER_DELIVERY 8

@@ -66,7 +66,7 @@ enum status trace_make(const struct trace_site *site, struct span message_id,
 
 	buf_add_span(out, site->organization);
 	buf_printf(out, "; t=%" PRId64 "; o=", now_s);
-	for (size_t i = 0; i < count && i < TRACE_TOKENS_MAX; i++) {
+	for (size_t i = 0; i < count && i < TRACE_WRITTEN_MAX; i++) {
 		if (!make_token(site, 0, message_id, now_s, objects[i], token)) {
 			return CX_ETEMP;
 		}

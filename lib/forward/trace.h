@@ -27,7 +27,9 @@
 #define TRACE_BOUNCE_ADDRESS "loop@" TRACE_BOUNCE_DOMAIN
 #define TRACE_MAX_AGE_S   (7 * 24 * 60 * 60)
 #define TRACE_TOKEN_SIZE  16
-#define TRACE_TOKENS_MAX  4000 /* of all headers of a message: some 100 kB */
+#define TRACE_TOKENS_MAX  4000 /* of all headers of a message that are read */
+/* Some 18 kB: Sendmail refuses messages with more than 32 kB of headers in all. */
+#define TRACE_WRITTEN_MAX 800
 #define TRACE_HEADERS_MAX 8
 #define TRACE_OBJECT_SIZE 16 /* entryUUID */
 
@@ -40,7 +42,7 @@ struct trace_site {
 /*
  * The value of the header for `count` objects; folded with a line feed and a blank, as
  * milters give headers to the MTA. CX_OK; CX_ETEMP: no digest; CX_ENOMEM. Of more than
- * TRACE_TOKENS_MAX objects only the first are in it.
+ * TRACE_WRITTEN_MAX objects only the first are in it.
  */
 enum status trace_make(const struct trace_site *, struct span message_id, int64_t now_s,
     const uint8_t (*objects)[TRACE_OBJECT_SIZE], size_t count, struct buf *out);
