@@ -84,6 +84,35 @@ static enum status check_credentials(const struct rules *r,
 	return CX_OK;
 }
 
+/* What only a server is asked by: with a file, a filter that does nothing deceives. */
+static enum status check_file(const struct rules *r, const struct conf_directory *d,
+    struct place place)
+{
+	static const char *const keys[] = { "scope", "filter", "bind_dn",
+		"bind_password_file", "sasl_mech", "starttls", "tls_ca_file",
+		"tls_cert_file", "tls_key_file", "tls_verify", "timeout", "sync",
+		"poll_interval", "full_interval" };
+
+	if (!is_given(d->ldif)) {
+		return CX_OK;
+	}
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (reading_is_set(r->reading, place,
+			section_find(place.section, keys[i]))) {
+			return refuse(r, place, keys[i],
+			    "directory '%s': %s is for servers (uri), and does nothing "
+			    "with ldif",
+			    d->name, keys[i]);
+		}
+	}
+	if (is_given(d->base) && d->domains[0] == NULL) {
+		return refuse(r, place, "base",
+		    "directory '%s': with ldif, base does nothing without domains",
+		    d->name);
+	}
+	return CX_OK;
+}
+
 static enum status check_directory(const struct rules *r, size_t n)
 {
 	const struct conf_directory *d = &r->conf->directories[n];
@@ -93,6 +122,9 @@ static enum status check_directory(const struct rules *r, size_t n)
 
 	if (status == CX_OK) {
 		status = check_credentials(r, d, place);
+	}
+	if (status == CX_OK) {
+		status = check_file(r, d, place);
 	}
 	if (status == CX_OK && reading_is_set(r->reading, place, provides) &&
 	    reading_count(r->reading, place, provides) == 0) {
