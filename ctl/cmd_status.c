@@ -158,14 +158,18 @@ static bool add_syncd(json_t *out, const struct conf *conf)
 	struct errbuf err;
 	struct buf answer;
 	json_t *syncd;
+	enum status status;
 	bool is_running;
 
 	buf_init(&answer);
-	is_running = control_ask(conf, "status", &answer, &err) == CX_OK;
+	status = control_ask(conf, "status", &answer, &err);
+	is_running = status == CX_OK;
 	syncd = is_running ? json_loadb(answer.data, answer.len, 0, NULL) : NULL;
 	if (syncd == NULL) {
 		syncd = json_object();
-		json_put(syncd, "running", json_false());
+		/* Who may not ask, or waits in vain, cannot tell. */
+		json_put(syncd, "running",
+		    status == CX_NOTFOUND ? json_false() : json_null());
 		json_put(syncd, "trouble",
 		    json_span(span_of(is_running ? "unreadable answer" : err.text)));
 		is_running = false;

@@ -220,9 +220,14 @@ static void print_syncd(json_t *syncd)
 {
 	printf("coexist-syncd\n");
 	if (!json_is_true(json_object_get(syncd, "running"))) {
-		printf("  running: no\n");
+		bool is_down = json_is_false(json_object_get(syncd, "running"));
+
+		printf("  running: %s\n", is_down ? "no" : "not known");
 		print_line("trouble", text(syncd, "trouble"));
-		printf("  -> start it: without it no change of a directory is seen\n");
+		if (is_down) {
+			printf("  -> start it: without it no change of a directory is "
+			       "seen\n");
+		}
 		return;
 	}
 	printf("  running: yes, process %" JSON_INTEGER_FORMAT "\n",

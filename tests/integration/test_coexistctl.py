@@ -11,7 +11,7 @@ import pytest
 from support.daemons import coexistctl, program
 from support.follower import Follower
 from support.ldif import (CONTAINERS, connector, custom, domain, group, mailbox, person_dn)
-from support.wait import wait_for
+from support.wait import run, wait_for
 
 ORGANISATION = CONTAINERS + "".join([
     domain("acme.example", "authoritative"),
@@ -182,6 +182,25 @@ def test_status_counts_by_kind_and_directory(follower):
         assert line in text.splitlines(), text
     assert re.search(r"^  last contact:( \d+ (min|s))+ ago$", text, re.MULTILINE), text
     assert "->" not in text
+
+
+def test_who_may_not_ask_syncd_is_not_told_that_it_is_down(folder):
+    write(f"{folder}/directory.ldif", CONTAINERS)
+    other = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
+    try:
+        other.wait_log("refreshed:")
+        os.chmod(folder, 0o755)
+        os.chmod(other.folder, 0o755)
+        os.chmod(other.conf, 0o644)
+        group = os.stat(f"{other.folder}/replica").st_gid
+        command = ["setpriv", "--reuid=65534", f"--regid={group}", "--clear-groups",
+                   program("coexistctl"), "-c", other.conf, "status"]
+        done = run(command)
+        assert "  running: not known\n" in done.stdout and "Permission denied" in done.stdout
+        assert "start it" not in done.stdout
+        assert json.loads(run([*command, "--json"]).stdout)["syncd"]["running"] is None
+    finally:
+        other.close()
 
 
 def test_status_wonders_at_a_directory_with_nobody_in_it(folder):
