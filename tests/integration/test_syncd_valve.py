@@ -207,5 +207,8 @@ def test_accepting_is_for_one_directory_of_two():
         assert done.returncode == 69 and "no removals are kept back" in done.stderr
         assert coexistctl(syncd.conf, "accept-refresh", "partner").returncode == 0
         assert syncd.dump() == fresh_dump(texts)
+        assert coexistctl(syncd.conf, "accept-refresh", "nobody").returncode == 64
+        syncd.daemon.stop()
+        assert coexistctl(syncd.conf, "accept-refresh", "corp").returncode == 69
     finally:
         syncd.close()
