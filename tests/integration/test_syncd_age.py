@@ -1,6 +1,7 @@
 """The age of a directory, with limits of a few seconds (SPEC section 10)."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -14,6 +15,8 @@ LIMITS = 'unknown_defer_after = "4s"\nmax_staleness = "8s"\n'
 
 
 class LdifDirectory:
+    program, young_for = "coexist-syncd", 10
+
     def __init__(self, folder):
         self.path = f"{folder}/directory.ldif"
         self.section = f'ldif = "{self.path}"'
@@ -32,21 +35,42 @@ class LdifDirectory:
 
 
 class LdapDirectory:
+    program, young_for = "coexist-syncd", 10
+
     def __init__(self, folder):
         self.slapd = Slapd(f"{folder}/slapd")
         self.slapd.add(DOMAIN + mailbox("adam"))
         self.section = (f'uri = "{self.slapd.uri}" starttls = false base = "{EXAMPLE_SUFFIX}" '
                         f'bind_dn = "{self.slapd.service_dn}" '
-                        f'bind_password_file = "{folder}/follower/ldap.secret"')
+                        f'bind_password_file = "{folder}/follower/ldap.secret" timeout = "500ms"')
         self.go_away = self.slapd.kill
         self.come_back = self.slapd.start
         self.close = self.slapd.close
 
 
-@pytest.mark.parametrize("kind", [LdifDirectory, LdapDirectory])
+class Refused(LdapDirectory):
+    """Tried again and again, far more often than the limits: no attempt is a contact."""
+    program, young_for = "coexist-syncd-fast", 0
+
+
+class Hanging(Refused):
+    """Connections are open, and nothing comes: neither is that one."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.go_away = lambda: os.kill(self.slapd.child.pid, signal.SIGSTOP)
+        self.come_back = lambda: os.kill(self.slapd.child.pid, signal.SIGCONT)
+        self.close = self._close
+
+    def _close(self):
+        self.come_back()
+        self.slapd.close()
+
+
+@pytest.mark.parametrize("kind", [LdifDirectory, LdapDirectory, Refused, Hanging])
 def test_only_a_directory_that_is_away_grows_old(folder, kind):
     directory = kind(folder)
-    follower = Follower(folder, directory.section)
+    follower = Follower(folder, directory.section, program=kind.program)
     with open(follower.conf, "a", encoding="utf-8") as conf:
         conf.write(LIMITS)
 
@@ -57,13 +81,13 @@ def test_only_a_directory_that_is_away_grows_old(folder, kind):
     try:
         follower.start()
         follower.wait_has("adam@acme.example")
-        end = time.monotonic() + 10
+        end = time.monotonic() + kind.young_for
 
         def is_young_to_the_end():
             assert verdicts() == ("deliver", "unknown"), follower.log()
             return time.monotonic() > end
 
-        wait_for(is_young_to_the_end, "10 s to pass", interval=0.2)
+        wait_for(is_young_to_the_end, "the time to pass", interval=0.2)
         directory.go_away()
         for wanted in (("deliver", "unavailable"), ("unavailable", "unavailable")):
             wait_for(lambda w=wanted: verdicts() == w, f"{wanted}, not {verdicts()}", interval=0.1)
