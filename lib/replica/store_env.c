@@ -69,8 +69,7 @@ enum status lmdb_status(int rc, struct errbuf *err, const char *what)
 	}
 }
 
-/* Nobody uses a snapshot of it. */
-static void env_close(struct store_env *env)
+void env_close(struct store_env *env)
 {
 	while (env->spare) {
 		struct snapshot *snapshot = env->spare;

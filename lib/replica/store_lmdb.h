@@ -109,6 +109,9 @@ const char *env_database_name(unsigned db);
  */
 enum status env_reopen(struct store_env *, struct errbuf *);
 
+/* Closes the file under its users; held, or nobody's yet. */
+void env_close(struct store_env *);
+
 /* Frees it if nobody has it any more; it may be gone already. */
 void env_forget(const struct store_env *);
 

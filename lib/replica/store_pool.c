@@ -82,6 +82,13 @@ static enum status env_set_map_size(struct store_env *env, size_t size,
 	enum status status =
 	    lmdb_status(mdb_env_set_mapsize(env->mdb, size), err, "replica's map");
 
+	/* The old map is gone, too, and LMDB would go on in it. */
+	if (status != CX_OK) {
+		env_close(env);
+		pthread_mutex_lock(&env->lock);
+		env->is_closed = !env->is_writable;
+		pthread_mutex_unlock(&env->lock);
+	}
 	env_resume(env);
 	return status;
 }

@@ -147,6 +147,7 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 		status = env_make_room(env, writer->was_full, err);
 	}
 	if (status != CX_OK) {
+		writer->must_reopen = !writer->live->mdb;
 		return status;
 	}
 	writer->was_full = false;

@@ -334,6 +334,30 @@ START_TEST(a_file_that_cannot_be_opened_again_is_waited_for)
 }
 END_TEST
 
+/* LMDB gives up the old map before it asks for a larger one. */
+START_TEST(a_map_that_cannot_grow_is_opened_again)
+{
+	struct rlimit limit, usual;
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	unit_assert_status(change("before"), CX_OK, fx.err.text);
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%lu", &pages), 1);
+	fclose(file);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &usual), 0);
+	limit = usual;
+	limit.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + ((rlim_t)1 << 30);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	fx.writer->was_full = true;
+	unit_assert_status(store_begin(fx.writer, &fx.err), CX_ENOMEM, "no room");
+	unit_assert_status(store_begin(fx.writer, &fx.err), CX_ENOMEM, "still none");
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &usual), 0);
+	unit_assert_status(change("after"), CX_OK, fx.err.text);
+	ck_assert(is_state("after"));
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("store_faults");
@@ -342,6 +366,7 @@ Suite *unit_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, fixture_set_up, fixture_tear_down);
 	tcase_add_test(tcase, a_file_that_cannot_be_opened_again_is_waited_for);
+	tcase_add_test(tcase, a_map_that_cannot_grow_is_opened_again);
 	tcase_add_loop_test(tcase, a_full_disk_leaves_what_was_there, 0, WORKS);
 	tcase_add_loop_test(tcase, a_disk_with_errors_leaves_what_was_there, 0, WORKS);
 	tcase_add_loop_test(tcase,
