@@ -17,7 +17,7 @@ struct command {
 };
 
 extern const struct command command_accept_refresh, command_check, command_dump,
-    command_resolve, command_sendmail, command_status;
+    command_postfix, command_resolve, command_sendmail, command_status;
 
 /* "coexistctl: text" to standard error. */
 void complain(const char *fmt, ...) CX_PRINTF(1, 2);

@@ -15,6 +15,7 @@ static const struct command *const table[] = {
 	&command_check,
 	&command_dump,
 	&command_status,
+	&command_postfix,
 	&command_sendmail,
 	&command_accept_refresh,
 	NULL,

@@ -6,9 +6,7 @@ import subprocess
 
 from .wait import can_connect, free_port, wait_for
 
-POLICY = "unix:coexist/policy"
-
-# The re-injection hop: a client that changes nothing, and a server with our milter alone.
+# The re-injection hop, as "coexistctl postfix" prints it (test_postfix_settings.py compares).
 HOP = """\
 coexist-srs unix - - y - - smtp
   -o smtp_bind_address=127.0.0.1
@@ -16,22 +14,25 @@ coexist-srs unix - - y - - smtp
   -o smtp_generic_maps=
   -o smtp_header_checks=
 127.0.0.1:{port} inet n - y - - smtpd
-  -o smtpd_milters=unix:coexist/milter
+  -o {{ smtpd_milters = {{ unix:coexist/milter, connect_timeout=5s, default_action=tempfail }} }}
   -o smtpd_client_restrictions=
   -o smtpd_helo_restrictions=
   -o smtpd_sender_restrictions=
   -o smtpd_relay_restrictions=reject_unauth_destination
-  -o {{ smtpd_recipient_restrictions = check_policy_service {{ {policy}, policy_context=recipient }} }}
+  -o {{ smtpd_recipient_restrictions = check_policy_service
+      {{ unix:coexist/policy, policy_context=recipient,
+      timeout=10s, {{ default_action = 451 4.3.5 Directory policy unavailable }} }} }}
   -o smtpd_data_restrictions=
   -o smtpd_authorized_xclient_hosts=
   -o smtpd_tls_security_level=none
   -o content_filter=
-  -o receive_override_options=no_header_body_checks"""
+  -o receive_override_options=no_header_body_checks
+"""
 
 
 def hop_service(port):
     """Lines of master.cf."""
-    return HOP.format(port=port, policy=POLICY)
+    return HOP.format(port=port)
 
 
 class PostSrsd:

@@ -1,0 +1,96 @@
+"""
+What "coexistctl postfix" prints is what all other tests run Postfix with (SPEC section 11).
+"""
+
+import os
+import re
+
+import pytest
+
+from support.daemons import program
+from support.postfix import coexist_settings
+from support.srs import hop_service
+from support.wait import run
+
+CONF = """\
+directory "d" {{ ldif = "{folder}/x.ldif" }}
+milter {{ listen = "{milter}" }}
+policyd {{
+  policy_listen = {{"{policy}"}}
+  map_listen = {{"{map}"}}
+  mailbox_transport = "{transport}"
+}}
+{more}
+"""
+
+
+@pytest.fixture(name="ctl")
+def _ctl(folder):
+    def call(*arguments, at="{queue}/coexist/", transport="lmtp:inet:127.0.0.1:24", more="",
+             milter=None):
+        queue = f"{folder}/spool"
+        os.makedirs(queue, exist_ok=True)
+        with open(f"{folder}/main.cf", "w", encoding="utf-8") as out:
+            out.write(f"queue_directory = {queue}\n")
+        with open(f"{folder}/master.cf", "w", encoding="utf-8"):
+            pass
+        at = "unix:" + at.format(queue=queue)
+        with open(f"{folder}/secret", "w", encoding="utf-8", opener=lambda path, flags:
+                  os.open(path, flags, 0o600)) as out:
+            out.write("secret\n")
+        with open(f"{folder}/coexist.conf", "w", encoding="utf-8") as out:
+            out.write(CONF.format(folder=folder, milter=milter or at + "milter",
+                                  policy=at + "policy", map=at + "map", transport=transport,
+                                  more=more.format(folder=folder)))
+        return run([program("coexistctl"), "-c", f"{folder}/coexist.conf", "postfix", *arguments],
+                   env={**os.environ, "MAIL_CONFIG": str(folder)}, check=False)
+    return call
+
+
+def parse(text):
+    """The settings of main.cf, with runs of blanks as one."""
+    main = text.partition("\n# master.cf\n")[0]
+    joined = re.sub(r"\n[ \t]+", " ", main)
+    return {name.strip(): value.strip() for name, value in
+            (line.split("=", 1) for line in joined.splitlines() if not line.startswith("#"))}
+
+
+def test_a_gateway_is_what_the_tests_run(ctl):
+    done = ctl("--role", "gateway")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert parse(done.stdout) == coexist_settings()
+    assert "master.cf" not in done.stdout
+
+
+def test_where_postfix_has_the_mailboxes(ctl):
+    done = ctl(transport="")
+    assert (done.returncode, done.stderr) == (0, "")
+    maps = "socketmap:unix:coexist/map:"
+    assert parse(done.stdout) == {
+        **coexist_settings(), "relay_domains": maps + "relay_domains",
+        "virtual_mailbox_domains": maps + "mailbox_domains",
+        "virtual_mailbox_maps": maps + "recipients"}
+    assert ctl("--role", "local", transport="").stdout == done.stdout
+
+
+def test_the_hop_is_what_the_tests_run(ctl):
+    srs = 'srs {{ enable = true domain = "srs.example" secret_file = "{folder}/secret" %s }}'
+    done = ctl(more=srs % 'hop = "coexist-srs:[127.0.0.1]:10027"')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.partition("\n# master.cf\n")[2] == hop_service(10027)
+    done = ctl(more=srs % 'hop = "smtp:[::1]:10027"')
+    assert "\n# master.cf\n[::1]:10027 inet n - y - - smtpd\n" in done.stdout
+    assert "srs has no hop" in ctl(more=srs % "").stderr
+    done = ctl(more=srs % 'hop = "smtp:[192.0.2.1]:10027"')
+    assert done.returncode == 78 and "hop of the section srs" in done.stderr
+
+
+def test_what_does_not_fit_is_said(ctl):
+    assert "mailbox_transport is empty" in ctl("--role", "gateway", transport="").stderr
+    assert "mailbox_transport is lmtp" in ctl("--role", "local").stderr
+    done = ctl(at="/elsewhere/")
+    assert done.stderr.count("is not below") == 3
+    assert "unix:/elsewhere/policy" in done.stdout
+    assert "{ inet:127.0.0.1:8899, connect" in ctl(milter="inet:127.0.0.1:8899").stdout
+    assert ctl("--role", "both").returncode == 64
+    assert ctl("more").returncode == 64
