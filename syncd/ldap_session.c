@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "replica/store_write.h"
 #include "syncd/cookie.h"
 #include "syncd/ldap_source.h"
 
@@ -205,14 +206,54 @@ static bool spare_touched(struct ldap_source *ls, struct batch *batch)
 	return true;
 }
 
+/* The old session has sent everything that the server had when the new one was done. */
+static bool is_caught_up(const struct ldap_source *ls)
+{
+	struct span old = buf_span(&ls->session->cookie);
+	struct span new = buf_span(&ls->next->cookie);
+
+	return cookie_covers_all(old, new) || (new.len > 0 && span_equal(old, new));
+}
+
+/*
+ * Of an entry that is spared the last word is the old session's, which may not have said it when
+ * it ends: what the new one read may have been newer, and it does not send it again.
+ */
+static bool is_doubtful(const struct ldap_source *ls)
+{
+	const struct batch *batch = &ls->next->batch;
+	struct record_id id = { .source = ls->source->id };
+	size_t same = 0;
+
+	if (ls->touched.count == 0 || is_caught_up(ls)) {
+		return false;
+	}
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct change *change = &batch->changes[i];
+
+		if (!uuid_set_has(&ls->touched, change->uuid)) {
+			continue;
+		}
+		memcpy(id.uuid, change->uuid, sizeof(id.uuid));
+		same += change->kind == CHANGE_SAME ||
+			(change->kind == CHANGE_PUT &&
+			    store_holds(source_store(ls->source), &id,
+				batch_record(batch, change)));
+	}
+	/* One that was read twice counts twice: whoever is in doubt reads again. */
+	return same != ls->touched.count;
+}
+
 /* True: `next` took the place of the session. */
 static bool hand_over(struct ldap_source *ls)
 {
 	struct syncrepl *next = ls->next;
+	bool must_repeat;
 
 	if (!lsrc_session_flush(ls, false)) {
 		return false;
 	}
+	must_repeat = is_doubtful(ls);
 	if (!spare_touched(ls, &next->batch)) {
 		lsrc_failed(ls, status_text(CX_ENOMEM));
 		return false;
@@ -221,6 +262,9 @@ static bool hand_over(struct ldap_source *ls)
 	ls->session = next;
 	ls->next = NULL;
 	uuid_set_release(&ls->touched);
+	if (must_repeat) {
+		lsrc_refresh_forced(ls, "entries changed while everything was read");
+	}
 	return true;
 }
 

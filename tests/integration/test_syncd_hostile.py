@@ -195,3 +195,37 @@ def test_any_fault_at_any_moment(folder, directory, follow, seed):
     syncd.wait_has("last@acme.example")
     syncd.ask("accept corp")
     syncd.assert_like_new(folder)
+
+
+@pytest.mark.parametrize("what", ["changed", "removed"])
+def test_a_session_that_is_behind_the_refresh_that_takes_its_place(folder, directory, follow, what):
+    """What the old session sent last is not what the new one has read, and will not send again."""
+    class Late(FaultyServer):
+        syncd = None
+
+        def _sync(self, send, message, found, wanted, request):
+            if self.syncd and self._persisting:
+                syncd, self.syncd = self.syncd, None
+                person(self, "seth", displayName="first")
+                syncd.wait_has("first")
+                with self._lock:
+                    waiting, self._persisting = self._persisting, []
+                    if what == "changed":
+                        person(self, "seth", displayName="second")
+                    else:
+                        self.remove(f"cn=seth,{BASE}")
+                    self._persisting = waiting
+                found = [dn for dn in self.entries if dn in found]
+            super()._sync(send, message, found, wanted, request)
+
+    server = directory(lambda: Late(1))
+    person(server, "seth", displayName="none")
+    syncd = follow(server)
+    server.syncd = syncd
+    assert syncd.ask("refresh corp") == "ok"
+    syncd.wait_log("full refresh finished", count=2)
+    if what == "changed":
+        syncd.wait_has("second", deadline=20)
+    else:
+        syncd.wait_has_not("seth@")
+    syncd.assert_like_new(folder)
