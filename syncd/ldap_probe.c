@@ -143,6 +143,9 @@ static void on_answer(struct ldap_source *ls, LDAPMessage *message)
 
 	ls->probe_msgid = -1;
 	if (result == LDAP_SUCCESS) {
+		if (lsrc_now_ms() - ls->connected_ms >= sync_times.stable) {
+			ls->failures = 0;
+		}
 		if (lsrc_is_persisting(ls) && lsrc_session_flush(ls, true)) {
 			compare(ls);
 		}

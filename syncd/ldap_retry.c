@@ -104,11 +104,14 @@ void lsrc_retry_lost(struct ldap_source *ls, bool was_good)
 	size_t passed = 0;
 
 	if (was_good) {
+		ls->failures = 0;
 		lsrc_retry_in(ls, sync_times.first_retry);
 		return;
 	}
 	turn(ls, &passed);
-	lsrc_retry_in(ls, jitter(sync_times.backoff_min * 3 / 4));
+	ls->failures = ls->failures < LSRC_LOST_MAX ? ls->failures + 1 : LSRC_LOST_MAX;
+	lsrc_retry_in(ls, ls->failures == 1 ? jitter(sync_times.backoff_min * 3 / 4)
+					    : lsrc_backoff(ls->failures));
 }
 
 /* --- When somebody mends it --- */

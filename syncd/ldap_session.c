@@ -289,7 +289,8 @@ static void settle_in(struct ldap_source *ls, bool is_new)
 	ls->must_drop_cookie = false;
 	ls->was_newer = false;
 	ls->tried = 0;
-	ls->failures = 0;
+	/* Not none before it has proved to last. */
+	ls->failures = ls->failures < LSRC_LOST_MAX ? ls->failures : LSRC_LOST_MAX;
 	ls->source->state = "persist";
 	lsrc_timer_stop(ls, TIMER_SILENCE);
 	start_interval(ls);

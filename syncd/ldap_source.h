@@ -37,6 +37,12 @@
 /* More referrers of one batch than this: a full refresh is cheaper. */
 #define LSRC_REREAD_MAX 1000
 
+/*
+ * Connections that are lost as soon as they are in step are made again ever more slowly, but the
+ * next server must be reached within 10 s: that many failures make 4 s.
+ */
+#define LSRC_LOST_MAX 3
+
 enum ldap_timer {
 	TIMER_RETRY,
 	TIMER_WATCH, /* files of the login, during TIMER_RETRY */

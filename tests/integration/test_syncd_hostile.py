@@ -229,3 +229,23 @@ def test_a_session_that_is_behind_the_refresh_that_takes_its_place(folder, direc
     else:
         syncd.wait_has_not("seth@")
     syncd.assert_like_new(folder)
+
+
+def test_connections_that_end_at_once_are_made_ever_more_slowly(directory, follow):
+    class Fickle(LdapServer):
+        is_fickle = False
+
+        def _sync(self, send, message, *more):
+            super()._sync(send, message, *more)
+            if self.is_fickle:
+                send(0, tlv(0x78, integer(52, 0x0a), octets(""), octets(""),
+                            octets("1.3.6.1.4.1.1466.20036", 0x8a)))
+
+    server = directory(Fickle)
+    syncd = follow(server)
+    server.is_fickle = True
+    server.close_all()
+    lines = syncd.wait_log("next attempt in", count=7)[-4:]
+    assert all(float(line.split()[-2]) >= 0.3 for line in lines), lines  # the unit is 0.1 s
+    server.is_fickle = False
+    whole_again(syncd, server)

@@ -334,6 +334,10 @@ class LdapServer:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+        self.close_all()
+
+    def close_all(self):
+        """Every connection; new ones are taken."""
         for end in self._sockets:
             try:
                 end.shutdown(socket.SHUT_RDWR)
