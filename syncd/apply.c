@@ -8,6 +8,8 @@
 #include "syncd/apply_parts.h"
 #include "syncd/sort.h"
 
+/* Where more than one of so many records change, all of them are loaded anew. */
+#define RELOAD_PART 4
 /* A cookie that came with no changes is written this often. */
 #define COOKIE_INTERVAL_S 10
 /* After as many the C library is asked to give back what it keeps. */
@@ -29,6 +31,7 @@ enum status apply_open(const char *directory, struct apply **out, bool *is_new,
 	for (size_t i = 0; i < 256; i++) {
 		buf_init(&apply->states[i].cookie);
 	}
+	apply->changes_max = CHANGES_MAX;
 	apply->directory = strdup(directory);
 	enum status status = apply->directory ? CX_OK : CX_ENOMEM;
 	if (status == CX_OK) {
@@ -79,7 +82,7 @@ void apply_housekeeping(struct apply *apply, int64_t now_ms, int64_t age_ms,
 enum status apply_step(struct apply *apply, struct apply_steps *steps,
     struct errbuf *err)
 {
-	if (!steps->is_building || ++steps->changes % CHANGES_MAX) {
+	if (!steps->is_building || ++steps->changes % apply->changes_max) {
 		return CX_OK;
 	}
 	enum status status = store_commit(apply->store, err);
@@ -105,6 +108,11 @@ static enum status put_records(struct attempt *attempt)
 		if (!effect->is_changed) {
 			continue;
 		}
+		if (attempt->way == WAY_RELOAD) {
+			attempt->outcome.changed++;
+			attempt->is_changed = true;
+			continue;
+		}
 		memcpy(id.uuid, effect->change->uuid, sizeof(id.uuid));
 		status = store_put(attempt->apply->store, &id,
 		    batch_record(attempt->batch, effect->change), &changed);
@@ -115,12 +123,6 @@ static enum status put_records(struct attempt *attempt)
 		}
 	}
 	return status;
-}
-
-static int compare_removals(const void *a, const void *b)
-{
-	return memcmp(((const struct removal *)a)->uuid,
-	    ((const struct removal *)b)->uuid, 16);
 }
 
 static enum status remove_one(struct attempt *attempt, const struct record_id *id)
@@ -138,11 +140,9 @@ static enum status remove_records(struct attempt *attempt)
 {
 	struct plan *plan = &attempt->plan;
 	struct record_id id = { .source = attempt->batch->source };
+	enum status status = CX_OK;
 	struct buf held;
-	enum status status;
 
-	status = sort_large(plan->removals, plan->removal_count,
-	    sizeof(*plan->removals), compare_removals, plan->directory);
 	buf_init(&held);
 	for (size_t i = 0; i < plan->removal_count && status == CX_OK; i++) {
 		const struct removal *removal = &plan->removals[i];
@@ -155,10 +155,13 @@ static enum status remove_records(struct attempt *attempt)
 		if (removal->fate == REMOVAL_SPARE) {
 			continue;
 		}
-		memcpy(id.uuid, removal->uuid, sizeof(id.uuid));
-		status = remove_one(attempt, &id);
 		attempt->outcome.removed++;
 		attempt->is_changed = true;
+		if (attempt->way == WAY_RELOAD) {
+			continue;
+		}
+		memcpy(id.uuid, removal->uuid, sizeof(id.uuid));
+		status = remove_one(attempt, &id);
 		if (status == CX_OK) {
 			status = step(attempt);
 		}
@@ -174,16 +177,17 @@ static enum status remove_records(struct attempt *attempt)
 	return status;
 }
 
-/* What is kept back is no change: it may be very much, with each batch. */
-static bool wants_new_file(const struct attempt *attempt)
+static enum attempt_way choose_way(const struct attempt *attempt)
 {
 	const struct plan *plan = &attempt->plan;
-	size_t changes = plan->put_count;
+	size_t changes = plan->put_count + plan->applied_count;
 
-	for (size_t i = 0; i < plan->removal_count; i++) {
-		changes += plan->removals[i].fate == REMOVAL_APPLY;
+	if (attempt->steps.is_building || changes <= attempt->apply->changes_max) {
+		return WAY_DIRECT;
 	}
-	return !attempt->steps.is_building && changes > CHANGES_MAX;
+	return changes > plan->stored / RELOAD_PART && !attempt->is_reload_barred
+		   ? WAY_RELOAD
+		   : WAY_STEPS;
 }
 
 static bool is_due(int64_t last, int64_t interval, int64_t now)
@@ -206,30 +210,35 @@ static bool is_heartbeat_due(const struct attempt *attempt)
 		   is_due(state->cookie_written, COOKIE_INTERVAL_S, attempt->now));
 }
 
-/* Between store_begin() and the end of the transaction; nothing yet if wants_new_file. */
-static enum status attempt_fill(struct attempt *attempt)
+/* In a transaction: what is to be done. */
+static enum status work_out(struct attempt *attempt)
 {
-	struct apply *apply = attempt->apply;
+	enum status status = attempt_read_notes(attempt);
+
+	if (status == CX_OK) {
+		status = plan_compare(&attempt->plan, attempt->apply->store,
+		    attempt->batch, buf_span(&attempt->held));
+	}
+	if (status == CX_OK) {
+		status = plan_judge(&attempt->plan, attempt->batch, &attempt->valve,
+		    attempt->source->max_delete_percent, attempt->now);
+	}
+	attempt->way = choose_way(attempt);
+	return status;
+}
+
+/* In a transaction, or a last one of several: all that is to be done. */
+static enum status fill(struct attempt *attempt)
+{
 	const struct batch *batch = attempt->batch;
 	enum status status;
 
 	attempt->outcome = (struct apply_outcome){ .changed = 0 };
 	attempt->is_changed = false;
-	attempt->steps.changes = attempt->steps.repaired = 0;
+	attempt->steps.changes = 0;
 	if (batch->load) {
 		attempt->outcome.changed = store_load_count(batch->load);
 		attempt->is_changed = true;
-	}
-	if ((status = attempt_read_notes(attempt)) != CX_OK ||
-	    (status = plan_compare(&attempt->plan, apply->store, batch,
-		 buf_span(&attempt->held))) != CX_OK) {
-		return status;
-	}
-	plan_judge(&attempt->plan, batch, &attempt->valve,
-	    attempt->source->max_delete_percent, attempt->now);
-	attempt->wants_new_file = wants_new_file(attempt);
-	if (attempt->wants_new_file) {
-		return CX_OK;
 	}
 	if ((status = put_records(attempt)) != CX_OK ||
 	    (status = remove_records(attempt)) != CX_OK ||
@@ -242,8 +251,8 @@ static enum status attempt_fill(struct attempt *attempt)
 		return status;
 	}
 	if (batch->has_contact) {
-		status = store_set_contact(apply->store, batch->source, attempt->now,
-		    batch->is_complete);
+		status = store_set_contact(attempt->apply->store, batch->source,
+		    attempt->now, batch->is_complete);
 	}
 	return status;
 }
@@ -279,35 +288,59 @@ static enum status put_off(struct attempt *attempt)
 	return CX_OK;
 }
 
-static enum status begin_build(struct attempt *attempt)
+/* A failure within is only named by the commit, which also makes room. */
+static enum status give_up(struct attempt *attempt, enum status status)
 {
-	struct store_writer *store = attempt->apply->store;
-	enum status status = attempt->batch->load
-				 ? store_load_build(attempt->batch->load, attempt->err)
-				 : store_writer_build(store, attempt->err);
-
-	attempt->steps.is_building = status == CX_OK;
+	if (attempt->err->text[0] == '\0') {
+		errbuf_set(attempt->err, "replica: %s", status_text(status));
+	}
+	store_abort(attempt->apply->store);
 	return status;
 }
 
-static enum status begin_and_fill(struct attempt *attempt)
+static enum status begin(struct attempt *attempt)
+{
+	enum status status = store_begin(attempt->apply->store, attempt->err);
+
+	if (status == CX_OK) {
+		errbuf_set(attempt->err, "%s", "");
+	}
+	return status;
+}
+
+/* The transaction becomes one in a new file, where what was worked out holds as well. */
+static enum status go_to_new_file(struct attempt *attempt)
 {
 	struct store_writer *store = attempt->apply->store;
-	enum status status = store_begin(store, attempt->err);
+	enum status status;
+
+	if (attempt->way == WAY_RELOAD) {
+		status = attempt_reload(attempt);
+	} else {
+		store_abort(store);
+		status = store_writer_build(store, attempt->err);
+	}
+	attempt->steps.is_building = status == CX_OK;
+	return status == CX_OK ? begin(attempt) : status;
+}
+
+/* All but the end: a transaction with everything in it, in the file that it belongs in. */
+static enum status begin_and_fill(struct attempt *attempt)
+{
+	enum status status = begin(attempt);
 
 	if (status != CX_OK) {
 		return status;
 	}
-	errbuf_set(attempt->err, "%s", "");
-	status = attempt_fill(attempt);
-	if (status != CX_OK) {
-		/* A failure within is only named by the commit, which also makes room. */
-		if (attempt->err->text[0] == '\0') {
-			errbuf_set(attempt->err, "replica: %s", status_text(status));
-		}
-		store_abort(store);
+	attempt->steps.repaired = 0;
+	status = work_out(attempt);
+	if (status == CX_OK && attempt->way != WAY_DIRECT) {
+		status = go_to_new_file(attempt);
 	}
-	return status;
+	if (status == CX_OK) {
+		status = fill(attempt);
+	}
+	return status == CX_OK ? CX_OK : give_up(attempt, status);
 }
 
 static enum status attempt_once(struct attempt *attempt)
@@ -316,17 +349,16 @@ static enum status attempt_once(struct attempt *attempt)
 	enum status status = CX_OK;
 
 	if (attempt->batch->load && !attempt->steps.is_building) {
-		status = begin_build(attempt);
+		status = store_load_build(attempt->batch->load, attempt->err);
+		attempt->steps.is_building = status == CX_OK;
 	}
 	if (status == CX_OK) {
 		status = begin_and_fill(attempt);
 	}
-	if (status == CX_OK && attempt->wants_new_file) {
-		store_abort(store);
-		status = begin_build(attempt);
-		if (status == CX_OK) {
-			status = begin_and_fill(attempt);
-		}
+	if (status == CX_EFORMAT && attempt->way == WAY_RELOAD &&
+	    !attempt->is_reload_barred) {
+		attempt->is_reload_barred = true;
+		status = begin_and_fill(attempt);
 	}
 	if (status != CX_OK) {
 		return status;

@@ -81,7 +81,7 @@ enum status apply_accept(struct apply *apply, uint8_t source, size_t *removed,
 	*removed = 0;
 	buf_init(&held);
 	status = get_held(apply, source, &held, err);
-	if (status == CX_OK && held_count(buf_span(&held)) > CHANGES_MAX) {
+	if (status == CX_OK && held_count(buf_span(&held)) > apply->changes_max) {
 		status = store_writer_build(apply->store, err);
 		steps.is_building = status == CX_OK;
 	}

@@ -6,7 +6,7 @@
 #include "syncd/apply_plan.h"
 
 /*
- * Inside apply: apply.c makes a batch a transaction, apply_notes.c keeps what belongs to it
+ * Inside apply: apply.c makes a batch a transaction, apply_reload.c a new file, apply_notes.c keeps what belongs to it
  * beside the data, apply_sources.c follows the configuration, apply_ask.c answers.
  */
 
@@ -32,6 +32,7 @@ struct apply {
 	struct store_writer *store;
 	char *directory;
 	struct apply_state states[256];
+	size_t changes_max;  /* of one transaction; tests have fewer */
 	bool is_looked_over; /* every record was, for damage */
 };
 
@@ -39,6 +40,13 @@ struct apply {
 struct apply_steps {
 	bool is_building; /* a new file */
 	size_t changes, repaired; /* written there, and in transactions that have ended */
+};
+
+/* How many changes are made. */
+enum attempt_way {
+	WAY_DIRECT, /* in one transaction; with a load, in its new file */
+	WAY_STEPS,  /* in a copy of the file, in many */
+	WAY_RELOAD, /* the directory's records are loaded into a new file, kept ones and all */
 };
 
 /* One attempt at a batch. */
@@ -52,7 +60,8 @@ struct attempt {
 	struct valve valve;
 	struct buf held, skipped; /* as stored */
 	bool is_changed;          /* something that must be written now */
-	bool wants_new_file;
+	enum attempt_way way;
+	bool is_reload_barred; /* something stored cannot be loaded, and must stay */
 	struct apply_steps steps;
 	struct apply_outcome outcome;
 };
@@ -64,6 +73,15 @@ struct attempt {
  * transactions, one of which may end here and another begin. Without one: nothing.
  */
 enum status apply_step(struct apply *, struct apply_steps *, struct errbuf *);
+
+/* --- apply_reload.c --- */
+
+/*
+ * The plan's outcome as a new file, made in order of keys: much faster than changes at random
+ * places where they are many. In a transaction, which it ends; the build is there behind
+ * it. CX_EFORMAT: a damaged record must stay as it is, and cannot be loaded.
+ */
+enum status attempt_reload(struct attempt *);
 
 /* --- apply_notes.c; all within a transaction --- */
 

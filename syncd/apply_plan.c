@@ -262,6 +262,10 @@ enum status plan_compare(struct plan *plan, struct store_writer *store,
 	plan->put_count = plan->removal_count = 0;
 	spool_clear(&plan->removal_spool);
 	plan->recipients = store_count(store, batch->source, RECORD_RECIPIENT);
+	plan->stored = plan->recipients +
+		       store_count(store, batch->source, RECORD_DOMAIN) +
+		       store_count(store, batch->source, RECORD_CONNECTOR) +
+		       store_count(store, batch->source, RECORD_CONTAINER);
 	for (size_t i = 0; i < plan->effect_count && status == CX_OK; i++) {
 		status = compare_effect(plan, store, batch, &plan->effects[i]);
 	}
@@ -285,12 +289,12 @@ enum status plan_compare(struct plan *plan, struct store_writer *store,
 	return status;
 }
 
-void plan_judge(struct plan *plan, const struct batch *batch, struct valve *valve,
+enum status plan_judge(struct plan *plan, const struct batch *batch, struct valve *valve,
     unsigned max_percent, int64_t now)
 {
 	size_t explicit_count = 0;
 
-	plan->counted = plan->held_recipients = 0;
+	plan->counted = plan->held_recipients = plan->applied_count = 0;
 	for (size_t i = 0; i < plan->removal_count; i++) {
 		const struct removal *removal = &plan->removals[i];
 
@@ -339,5 +343,8 @@ void plan_judge(struct plan *plan, const struct batch *batch, struct valve *valv
 			removal->fate = is_kept || removal->is_spared ? REMOVAL_HOLD
 								      : REMOVAL_APPLY;
 		}
+		plan->applied_count += removal->fate == REMOVAL_APPLY;
 	}
+	return sort_large(plan->removals, plan->removal_count, sizeof(*plan->removals),
+	    compare_uuid_removal, plan->directory);
 }

@@ -43,8 +43,10 @@ struct plan {
 	struct effect *effects; /* by uuid */
 	size_t effect_count;
 	size_t put_count; /* effects that change something */
-	struct removal *removals;
+	size_t stored;    /* records of any kind, before */
+	struct removal *removals; /* by uuid once they are judged */
 	size_t removal_count;
+	size_t applied_count; /* of them, those that are not kept back */
 	struct spool effect_spool, removal_spool;
 	const char *directory; /* for files */
 	size_t recipients; /* stored, before */
@@ -74,8 +76,11 @@ enum status plan_compare(struct plan *, struct store_writer *, const struct batc
  */
 enum status plan_find_replaced(struct plan *, struct store_writer *,
     const struct batch *);
-/* Decides what happens to the removals, and remembers it in `valve`. */
-void plan_judge(struct plan *, const struct batch *, struct valve *,
+/*
+ * Decides what happens to the removals, and remembers it in `valve`. CX_ENOMEM, CX_EIO: they
+ * cannot be sorted.
+ */
+enum status plan_judge(struct plan *, const struct batch *, struct valve *,
     unsigned max_percent, int64_t now);
 
 #endif

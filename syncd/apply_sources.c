@@ -281,7 +281,7 @@ static enum status leave_out(struct apply *apply, struct source_info *sources,
 		errbuf_set(err, "replica: %s", status_text(status));
 	}
 	*is_building = status == CX_OK &&
-		       find_unwanted(apply, sources, count, &unwanted) > CHANGES_MAX;
+		       find_unwanted(apply, sources, count, &unwanted) > apply->changes_max;
 	store_abort(apply->store);
 	if (*is_building) {
 		status = store_writer_build_without(apply->store, &unwanted, err);
