@@ -72,6 +72,11 @@ struct store_writer *apply_store(struct apply *apply)
 	return apply->store;
 }
 
+void apply_on_progress(struct apply *apply, store_progress *tell, void *context)
+{
+	store_on_progress(apply->store, tell, context);
+}
+
 void apply_housekeeping(struct apply *apply, int64_t now_ms, int64_t age_ms,
     store_old_reader_tell *tell, void *context)
 {

@@ -141,6 +141,7 @@ enum status plan_find_replaced(struct plan *plan, struct store_writer *store,
 	     claims.count && i < plan->effect_count && status == CX_OK; i++) {
 		const struct change *change = plan->effects[i].change;
 
+		store_works(store);
 		/* An unchanged one too: it may have come when the other was spared. */
 		if (change->kind == CHANGE_PUT) {
 			record = batch_record(batch, change);

@@ -13,6 +13,7 @@ enum {
 struct search {
 	uint8_t source; /* those of other directories among themselves are not its news */
 	struct snapshot *snapshot;
+	struct store_writer *writer; /* for telling that we get on */
 	conflict_found *found;
 	void *context;
 	unsigned count;
@@ -94,6 +95,7 @@ static bool look_at_address(void *context, struct span key, size_t entries)
 {
 	struct search *search = context;
 
+	store_works(search->writer);
 	if (entries > 1) {
 		look_up(search, false, key);
 	}
@@ -104,6 +106,7 @@ static bool look_at_login(void *context, struct span key, size_t entries)
 {
 	struct search *search = context;
 
+	store_works(search->writer);
 	if (entries > 1) {
 		look_up(search, true, key);
 	}
@@ -112,6 +115,7 @@ static bool look_at_login(void *context, struct span key, size_t entries)
 
 static void look_at(struct search *search, struct index_set *set)
 {
+	store_works(search->writer);
 	for (size_t i = 0; i < set->count && search->count < CONFLICTS_MAX; i++) {
 		const struct index_entry *entry = &set->entries[i];
 		bool is_login = entry->kind == INDEX_LOGIN;
@@ -123,12 +127,13 @@ static void look_at(struct search *search, struct index_set *set)
 	}
 }
 
-void conflicts_find(const char *replica, const struct batch *batch,
-    conflict_found *found, void *context)
+void conflicts_find(const char *replica, struct store_writer *writer,
+    const struct batch *batch, conflict_found *found, void *context)
 {
-	struct search search = {
-		.source = batch->source, .found = found, .context = context
-	};
+	struct search search = { .source = batch->source,
+		.writer = writer,
+		.found = found,
+		.context = context };
 	struct record_id id = { .source = batch->source };
 	struct index_set set;
 	struct store *store;

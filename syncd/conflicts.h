@@ -21,7 +21,8 @@ typedef void conflict_found(void *context, const struct conflict *);
 
 /* At most CONFLICTS_MAX are told of one batch. Without a replica: none. */
 #define CONFLICTS_MAX 100
-void conflicts_find(const char *replica, const struct batch *, conflict_found *,
-    void *context);
+/* `writer` only hears that the search gets on (store_works()). */
+void conflicts_find(const char *replica, struct store_writer *writer,
+    const struct batch *, conflict_found *, void *context);
 
 #endif

@@ -28,6 +28,8 @@ struct loop {
 	struct control *control;
 	struct event *signal_events[SIGNALS];
 	struct event *housekeeping, *watchdog;
+	unsigned watchdog_ms;
+	int64_t alive_ms; /* when the service manager last heard of us while we worked */
 };
 
 /* What a running daemon cannot take over. */
@@ -126,6 +128,18 @@ static void on_watchdog(evutil_socket_t fd, short what, void *context)
 	process_alive();
 }
 
+/* A large refresh keeps the loop busy for longer than the service manager may wait. */
+static void on_progress(void *context)
+{
+	struct loop *loop = context;
+	int64_t now_ms = monotonic_ms();
+
+	if (now_ms - loop->alive_ms >= loop->watchdog_ms / 2) {
+		loop->alive_ms = now_ms;
+		process_alive();
+	}
+}
+
 static bool add_signals(struct loop *loop)
 {
 	sigset_t set;
@@ -161,8 +175,10 @@ static bool add_timers(struct loop *loop)
 {
 	unsigned watchdog_ms = process_watchdog_ms();
 
+	loop->watchdog_ms = watchdog_ms;
 	loop->housekeeping = add_timer(loop, on_housekeeping, (unsigned)sync_times.housekeeping);
 	if (watchdog_ms) {
+		apply_on_progress(loop->apply, on_progress, loop);
 		loop->watchdog = add_timer(loop, on_watchdog, watchdog_ms);
 	}
 	return loop->housekeeping && (loop->watchdog || !watchdog_ms);

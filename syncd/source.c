@@ -270,8 +270,8 @@ enum status source_deliver(struct source *source, struct batch *batch)
 			source->ops->refresh(source);
 		}
 		if (outcome.changed) {
-			conflicts_find(slot->conf->replica, batch, log_conflict,
-			    source);
+			conflicts_find(slot->conf->replica, source_store(source),
+			    batch, log_conflict, source);
 		}
 	} else {
 		source_error(source, "cannot write the replica: %s", err.text);

@@ -425,6 +425,27 @@ enum status writer_make_build(struct store_writer *writer, size_t map_size,
 	return CX_OK;
 }
 
+/* So much is written out at a time, so that whoever watches us hears of it. */
+#define WRITE_OUT_BYTES ((off_t)16 << 20)
+
+/* Has the build written to disk, for the most part; what fails here fails again behind it. */
+static void write_out(struct store_writer *writer)
+{
+	mdb_filehandle_t fd;
+	struct stat info;
+
+	if (mdb_env_get_fd(writer->build->mdb, &fd) != MDB_SUCCESS ||
+	    fstat(fd, &info) < 0) {
+		return;
+	}
+	for (off_t at = 0; at < info.st_size; at += WRITE_OUT_BYTES) {
+		(void)sync_file_range(fd, at, WRITE_OUT_BYTES,
+		    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			SYNC_FILE_RANGE_WAIT_AFTER);
+		store_lives(writer);
+	}
+}
+
 enum status store_writer_publish(struct store_writer *writer, struct errbuf *err)
 {
 	if (!writer->build) {
@@ -432,6 +453,7 @@ enum status store_writer_publish(struct store_writer *writer, struct errbuf *err
 		return CX_EINVAL;
 	}
 	store_abort(writer);
+	write_out(writer);
 	mdb_env_set_flags(writer->build->mdb, MDB_NOSYNC, 0);
 	enum status status =
 	    lmdb_status(mdb_env_sync(writer->build->mdb, 1), err, writer->build_name);

@@ -211,6 +211,9 @@ struct store_writer {
 	bool was_full; /* the last transaction ran out of map */
 	bool must_reopen; /* the file in force: LMDB is in no state to go on with it */
 	bool is_build_changed; /* a load was put into the build; the next commit tells */
+	store_progress *progress; /* NULL: none */
+	void *progress_context;
+	unsigned work; /* counts what gets on */
 	struct store_head head;
 	uint64_t counts[256][RECORD_CONTAINER + 1]; /* by source and kind */
 	struct index_set before, after;
@@ -223,6 +226,9 @@ struct store_writer {
 /* As store_writer_open(), with the size of a new map. */
 enum status store_writer_open_sized(const char *directory, size_t map_size,
     struct store_writer **out, bool *is_new, struct errbuf *);
+
+/* As store_works(), of work that is seldom and takes long. */
+void store_lives(struct store_writer *);
 
 /* Makes the file in force usable again where it has to be opened anew. */
 enum status writer_recover(struct store_writer *, struct errbuf *);

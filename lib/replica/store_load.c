@@ -82,9 +82,8 @@ static struct load_run *take_run(struct store_load *load)
 	return run;
 }
 
-static void *sort_runs(void *context)
+static void sort_runs(struct store_load *load, bool is_caller)
 {
-	struct store_load *load = context;
 	struct errbuf reason = { "" };
 	struct run_sorter sorter;
 	struct load_run *run;
@@ -96,8 +95,16 @@ static void *sort_runs(void *context)
 		if (status != CX_OK) {
 			note_failure(load, status, &reason);
 		}
+		if (is_caller) {
+			store_lives(load->writer);
+		}
 	}
 	sorter_release(&sorter);
+}
+
+static void *sort_in_thread(void *context)
+{
+	sort_runs(context, false);
 	return NULL;
 }
 
@@ -108,7 +115,7 @@ static enum status start_thread(struct store_load *load, struct errbuf *err)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&load->thread, NULL, sort_runs, load);
+	int rc = pthread_create(&load->thread, NULL, sort_in_thread, load);
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc != 0) {
@@ -131,7 +138,7 @@ static void end_thread(struct store_load *load, bool is_forgotten)
 	}
 	/* Two finish what is left sooner than one. */
 	if (!is_forgotten) {
-		sort_runs(load);
+		sort_runs(load, true);
 	}
 	pthread_join(load->thread, NULL);
 	load->has_thread = false;
@@ -251,6 +258,7 @@ enum status store_load_put(struct store_load *load, const uint8_t uuid[16],
 	struct errbuf reason;
 	enum status status = check_record(load, record);
 
+	store_works(load->writer);
 	if (status == CX_EINVAL) {
 		return status;
 	}

@@ -20,7 +20,7 @@ enum {
 };
 
 /* LMDB keeps what a transaction wrote in the heap until it ends. */
-#define TRANSACTION_BYTES ((size_t)16 << 20)
+#define TRANSACTION_BYTES ((size_t)4 << 20)
 
 static enum status fail(struct appender *out, int rc)
 {
@@ -169,6 +169,7 @@ enum status appender_add(struct appender *out, struct span key_text, struct span
 	MDB_val value = val_of(text);
 	int rc;
 
+	store_works(out->writer);
 	if (key_text.len > sizeof(out->last_key)) {
 		errbuf_set(out->err, "the replica in force is damaged");
 		return CX_EFORMAT;

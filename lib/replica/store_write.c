@@ -12,6 +12,31 @@ MDB_dbi writer_dbi(const struct store_writer *writer, unsigned db)
 	return writer_env(writer)->dbi[db];
 }
 
+/* Told of so seldom that it costs nothing, and so often that it is no silence. */
+enum {
+	WORK_TOLD = 256
+};
+
+void store_on_progress(struct store_writer *writer, store_progress *tell, void *context)
+{
+	writer->progress = tell;
+	writer->progress_context = context;
+}
+
+void store_works(struct store_writer *writer)
+{
+	if (++writer->work % WORK_TOLD == 0) {
+		store_lives(writer);
+	}
+}
+
+void store_lives(struct store_writer *writer)
+{
+	if (writer->progress) {
+		writer->progress(writer->progress_context);
+	}
+}
+
 enum status writer_failed(struct store_writer *writer, enum status status)
 {
 	if (status != CX_OK && writer->failure == CX_OK) {
@@ -33,6 +58,8 @@ enum status writer_get(struct store_writer *writer, unsigned db, struct span key
 {
 	MDB_val key = val_of(key_text);
 	MDB_val value;
+
+	store_works(writer);
 	int rc = mdb_get(writer->txn, writer_dbi(writer, db), &key, &value);
 
 	*out = rc == MDB_SUCCESS ? span_of_val(value) : (struct span){ NULL, 0 };
@@ -432,6 +459,7 @@ bool store_holds(struct store_writer *writer, const struct record_id *id,
 	MDB_txn *txn;
 
 	assert(!writer->txn);
+	store_works(writer);
 	if (writer->must_reopen ||
 	    mdb_txn_begin(writer_env(writer)->mdb, NULL, MDB_RDONLY, &txn) !=
 		MDB_SUCCESS) {
@@ -460,6 +488,7 @@ enum status store_each(struct store_writer *writer, uint8_t source, store_visit 
 	}
 	for (rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	     rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+		store_works(writer);
 		if (key.mv_size != INDEX_ID_SIZE) {
 			rc = MDB_CORRUPTED;
 			break;

@@ -110,6 +110,15 @@ const struct source_info *store_sources(const struct store_writer *, size_t *cou
 enum status store_set_contact(struct store_writer *, uint8_t source, int64_t when,
     bool is_loaded);
 
+/*
+ * `tell` is called now and then while anything here goes on and gets on: for a service manager
+ * that takes silence for a standstill. store_works() says that the caller does. It must
+ * not use the writer. NULL: nobody.
+ */
+typedef void store_progress(void *context);
+void store_on_progress(struct store_writer *, store_progress *tell, void *context);
+void store_works(struct store_writer *);
+
 /* Frees the slots of readers that died. Every 30 s and before large transactions. */
 void store_check_readers(struct store_writer *);
 
