@@ -4,8 +4,12 @@ measured by "make bench"; here it is the same code, with results and no times.
 """
 
 import json
+import os
+import random
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -14,7 +18,7 @@ from support.bigslapd import BigSlapd
 from support.daemons import program
 from support.follower import Follower, difference
 from support.syncd import Syncd
-from support.wait import PATIENCE
+from support.wait import PATIENCE, wait_for
 
 PEOPLE = 20000
 CHANGES = 3000
@@ -103,3 +107,46 @@ def test_twenty_thousand_entries_load_follow_and_stay(folder, big, follower):
     assert numbers == {"changed": 0, "removed": 0, "skipped": 0, "held": 0}
     assert anonymous_kb(follower) < RSS_ANON_MAX_KB
     follower.assert_like_new(folder)
+
+
+def test_a_large_directory_is_dropped_as_a_whole_or_not(folder):
+    """kill -9 while it goes: readers have all of it or nothing, before and after a new start."""
+    corp = f"{folder}/corp.ldif"
+    with open(corp, "w", encoding="utf-8") as out:
+        bigdirectory.write(PEOPLE // 2, out)
+    with open(f"{folder}/other.ldif", "w", encoding="utf-8") as out:
+        out.write(bigdirectory.BASE)
+    follower = Follower(folder, f'ldif = "{corp}"')
+    with open(follower.conf, encoding="utf-8") as text:
+        whole = text.read()
+    dropped = whole.replace('directory "corp"', 'directory "other"').replace("corp.ldif", "other.ldif")
+
+    def configure(text):
+        with open(f"{follower.conf}.new", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.rename(f"{follower.conf}.new", follower.conf)
+
+    def people():
+        return len(re.findall(r"^  mail: .*@acme\.example$", follower.dump(), re.M))
+
+    try:
+        follower.start()
+        follower.wait_log("directory=corp refreshed:")
+        everybody = people()
+        assert everybody > PEOPLE // 2
+        for attempt in range(4):
+            configure(dropped)
+            os.kill(follower.daemon.child.pid, signal.SIGHUP)
+            time.sleep(random.uniform(0, 0.1))  # any moment will do
+            os.kill(follower.daemon.child.pid, signal.SIGKILL)
+            follower.daemon.child.process.wait()
+            left = people()
+            assert left in (0, everybody), (attempt, left)
+            configure(whole)
+            follower.start()
+            wait_for(lambda: people() == everybody, follower.log)
+        configure(dropped)
+        os.kill(follower.daemon.child.pid, signal.SIGHUP)
+        wait_for(lambda: people() == 0, follower.log)
+    finally:
+        follower.close()
