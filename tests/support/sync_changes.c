@@ -18,7 +18,8 @@
  *
  * Change n gives the next DN (they are taken in turn) "PREFIX<n>@acme.example" as its proxy
  * address. One line of JSON: how long it took from asking for a change until a reader
- * found the address, in milliseconds. Ends with 1 where a change does not come within
+ * found the address, in milliseconds, until the server said that it was done, and from there
+ * until a reader found it (0: it was there before). Ends with 1 where a change does not come within
  * a minute of the last one.
  */
 #define OUTSTANDING_MAX 100
@@ -31,7 +32,8 @@ struct run {
 	char **dns;
 	size_t dn_count, count;
 	double rate;
-	double *asked, *seen; /* ns */
+	double *asked, *answered, *seen; /* ns */
+	int first_msgid;                 /* of change 0; libldap counts on */
 	_Atomic size_t sent;
 	_Atomic bool has_failed;
 	double ended; /* when the last change was acknowledged */
@@ -64,12 +66,17 @@ static int send_change(struct run *run, size_t n)
 		.mod_type = type,
 		.mod_values = values };
 	LDAPMod *mods[] = { &mod, NULL };
-	int msgid;
+	int msgid = 0;
 
 	snprintf(value, sizeof(value), "smtp:%s%zu@acme.example", run->prefix, n);
 	run->asked[n] = now_ns();
-	return ldap_modify_ext(run->ld, run->dns[n % run->dn_count], mods, NULL, NULL,
-	    &msgid);
+	int code = ldap_modify_ext(run->ld, run->dns[n % run->dn_count], mods, NULL,
+	    NULL, &msgid);
+
+	if (n == 0) {
+		run->first_msgid = msgid;
+	}
+	return code;
 }
 
 /* The number of answers taken, at most as long as `wait_ns`; -1: a change failed. */
@@ -81,8 +88,12 @@ static int take_answers(struct run *run, double wait_ns)
 
 	while ((type = ldap_result(run->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &wait,
 		    &message)) > 0) {
+		size_t n = (size_t)(ldap_msgid(message) - run->first_msgid);
 		int code = LDAP_OTHER;
 
+		if (n < run->count) {
+			run->answered[n] = now_ns();
+		}
 		ldap_parse_result(run->ld, message, &code, NULL, NULL, NULL, NULL, 1);
 		if (code != LDAP_SUCCESS) {
 			fprintf(stderr, "change: %s\n", ldap_err2string(code));
@@ -183,18 +194,37 @@ static int compare_times(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+/* Of the differences of two times each, in ms: sorted, into `to`. */
+static void sort_differences(const double *from, double *to, size_t count)
+{
+	for (size_t n = 0; n < count; n++) {
+		double ms = (to[n] - from[n]) / 1e6;
+
+		to[n] = ms > 0 ? ms : 0;
+	}
+	qsort(to, count, sizeof(to[0]), compare_times);
+}
+
 static void report(struct run *run)
 {
 	double seconds = (run->ended - run->asked[0]) / 1e9;
+	size_t middle = run->count / 2;
+	double *behind = calloc(run->count, sizeof(*behind));
 
-	for (size_t n = 0; n < run->count; n++) {
-		run->seen[n] = (run->seen[n] - run->asked[n]) / 1e6;
+	if (!behind) {
+		return;
 	}
-	qsort(run->seen, run->count, sizeof(run->seen[0]), compare_times);
+	memcpy(behind, run->seen, run->count * sizeof(*behind));
+	sort_differences(run->answered, behind, run->count);
+	sort_differences(run->asked, run->seen, run->count);
+	sort_differences(run->asked, run->answered, run->count);
 	printf("{\"changes\": %zu, \"perSecond\": %.0f, \"medianMs\": %.2f, \"p99Ms\": %.2f, "
-	       "\"maxMs\": %.2f}\n",
-	    run->count, (double)run->count / seconds, run->seen[run->count / 2],
-	    run->seen[run->count * 99 / 100], run->seen[run->count - 1]);
+	       "\"maxMs\": %.2f, \"serverMedianMs\": %.2f, \"behindMedianMs\": %.2f, "
+	       "\"behindP99Ms\": %.2f}\n",
+	    run->count, (double)run->count / seconds, run->seen[middle],
+	    run->seen[run->count * 99 / 100], run->seen[run->count - 1],
+	    run->answered[middle], behind[middle], behind[run->count * 99 / 100]);
+	free(behind);
 }
 
 static bool read_dns(struct run *run)
@@ -243,8 +273,10 @@ int main(int argc, char **argv)
 	run.count = (size_t)strtoul(argv[6], NULL, 10);
 	run.prefix = argv[7];
 	run.asked = calloc(run.count, sizeof(double));
+	run.answered = calloc(run.count, sizeof(double));
 	run.seen = calloc(run.count, sizeof(double));
-	if (run.rate <= 0 || run.count == 0 || !run.asked || !run.seen ||
+	if (run.rate <= 0 || run.count == 0 || !run.asked || !run.answered ||
+	    !run.seen ||
 	    !read_dns(&run) || !connect_to(&run, argv[2], argv[3], argv[4]) ||
 	    pthread_create(&thread, NULL, look, &run) != 0) {
 		fprintf(stderr, "sync_changes: cannot begin\n");
