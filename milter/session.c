@@ -560,7 +560,8 @@ static enum status apply_srs(struct session *session, const struct address *send
 	const struct sender_rule rule = {
 		.secrets = &session->keys->srs,
 		.domain = span_of(settings->srs_domain),
-		.has_hop = settings->srs_hop[0] != '\0',
+		/* No Sendmail has a mailer for it. */
+		.has_hop = settings->srs_hop[0] != '\0' && session->mta == MTA_POSTFIX,
 		.now_s = session->env->now(),
 	};
 	enum sender_fate fate;

@@ -34,6 +34,7 @@ def _ctl(folder):
             out.write(f"queue_directory = {queue}\n")
         with open(f"{folder}/master.cf", "w", encoding="utf-8"):
             pass
+        os.utime(f"{folder}/main.cf", (1, 1))  # Postfix waits while it is brand new
         at = "unix:" + at.format(queue=queue)
         with open(f"{folder}/secret", "w", encoding="utf-8", opener=lambda path, flags:
                   os.open(path, flags, 0o600)) as out:

@@ -241,6 +241,16 @@ def test_our_own_bounce_comes_back(gw, names):
     assert b"Original-Recipient: rfc822;adam@acme.example" in bounce.body
 
 
+def test_a_bounce_that_no_milter_has_seen_goes_by_the_hop(gw):
+    before = gw.postfix.settings["internal_mail_filter_classes"]
+    gw.postfix.set(internal_mail_filter_classes="")
+    try:
+        test_our_own_bounce_comes_back(gw, ("adam",))
+    finally:
+        gw.postfix.set(internal_mail_filter_classes=before)
+    assert gw.postfix.log_lines("to=<SRS0=.*relay=127.0.0.1.*status=sent")
+
+
 def test_only_the_empty_sender_gets_back(gw):
     srs = rewrite(gw)
     assert gw.rcpt_status(srs, sender="") == "250 2.1.5"
@@ -363,3 +373,23 @@ def test_without_a_hop_nobody_gets_what_another_needs(make_site):
     srs = rewrite(site)
     assert OF_CAROL.fullmatch(srs)
     send(site, "", {srs: At("outside", CAROL)})
+
+
+def test_a_sendmail_changes_senders_too(make_sendmail_site):
+    """Alone, that is: it has no hop."""
+    def sections(site):
+        write_secret(f"{site.folder}/srs.secret", "one secret")
+        return (f'srs {{ enable = true domain = "{SRS}" hop = "smtp:[127.0.0.1]:9" '
+                f'secret_file = "{site.folder}/srs.secret" }}')
+
+    site = make_sendmail_site(source="ldif", ldif=directory, sinks=("old",), sections=sections)
+    _, rows = send(site, CAROL, {"adam@acme.example": OUT["adam"]}, rcpt_params=notify("adam"))
+    assert rewritten(rows) == [row("outside", "SRS", "adam@outside.example", "adam")]
+    srs = rows[0][1]
+    send(site, "", {srs: At("outside", CAROL)})
+    stranger = {"addr": "192.0.2.7"}
+    assert site.rcpt_status(srs, xclient=stranger) == "550 5.1.1"
+    assert site.rcpt_status(srs.replace("carol", "dave"), sender="",
+                            xclient=stranger) == "550 5.1.1"
+    _, rows = send(site, CAROL, {"adam@acme.example": OUT["adam"], "bob@acme.example": HERE["bob"]})
+    assert {r[1] for r in rows} == {CAROL}
