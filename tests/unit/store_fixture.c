@@ -102,3 +102,33 @@ void fixture_assert_owners(const char *address, const char *expected)
 	    text, expected);
 	snapshot_end(snapshot);
 }
+
+struct printing {
+	struct snapshot *snapshot;
+	struct buf *out;
+};
+
+static bool print_key(void *context, struct span key, size_t entries)
+{
+	struct printing *printing = context;
+	struct address_owner owner;
+	struct key copy = { .len = key.len };
+	size_t count;
+
+	memcpy(copy.bytes, key.ptr, key.len);
+	buf_printf(printing->out, "%.*s=%zu", SPAN_ARGS(key), entries);
+	if (snapshot_address_owners(printing->snapshot, &copy, &owner, 1, &count) ==
+	    CX_OK) {
+		buf_printf(printing->out, "/%zu", count);
+	}
+	buf_add_char(printing->out, ' ');
+	return !span_starts_with_case(key, SPAN("smtp:z"));
+}
+
+enum status fixture_print_keys(struct snapshot *snapshot, enum snapshot_keys kind,
+    struct buf *out)
+{
+	struct printing printing = { snapshot, out };
+
+	return snapshot_each_key(snapshot, kind, print_key, &printing);
+}

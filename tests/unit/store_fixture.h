@@ -38,4 +38,11 @@ void fixture_put_mailbox(unsigned source, unsigned number, const char *mail);
  */
 void fixture_assert_owners(const char *address, const char *expected);
 
+/*
+ * "KEY=ENTRIES/OWNERS " for each key of an index, up to the first that begins with "smtp:z", which
+ * tells it to stop. Owners are looked up while it runs: that does not lose the place.
+ */
+enum status fixture_print_keys(struct snapshot *, enum snapshot_keys kind,
+    struct buf *out);
+
 #endif
