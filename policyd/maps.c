@@ -3,23 +3,11 @@
 #include "policyd/maps.h"
 
 #include "decide/age.h"
-#include "decide/authorize.h"
 #include "decide/lookup.h"
 #include "decide/reply.h"
 #include "decide/route.h"
 #include "forward/trace.h"
-#include "value/xtext.h"
-
-/* One question to a map, with the key parsed as the map wants it. */
-struct query {
-	const struct view *view;
-	struct workspace *workspace;
-	struct span key;
-	struct address address; /* maps of addresses */
-	struct domain domain;   /* maps of domains */
-};
-
-typedef enum map_status map_lookup(struct query *, struct buf *value);
+#include "policyd/maps_parts.h"
 
 /* Whether all directories that may have the recipient were loaded once. */
 static bool knows_recipients(const struct view *view)
@@ -33,21 +21,6 @@ static bool knows_recipients(const struct view *view)
 		}
 	}
 	return count > 0;
-}
-
-/* What "not found" is worth: without all domains ours may look foreign. */
-static enum map_status not_found(const struct view *view)
-{
-	return age_knows_domains(view) ? MAP_NOT_FOUND : MAP_TEMPORARY;
-}
-
-static enum status find_own_domain(const struct query *query, struct domain *out)
-{
-	struct record_id id;
-
-	return find_domain(query->view,
-	    (struct span){ query->address.domain, query->address.domain_len }, out,
-	    &id);
 }
 
 /* What smtpd would turn into a refusal. */
@@ -64,7 +37,7 @@ static bool may_yet_appear(const struct query *query)
 	struct found found;
 
 	return !knows_recipients(query->view) &&
-	       find_own_domain(query, &domain) == CX_OK &&
+	       map_own_domain(query, &domain) == CX_OK &&
 	       lookup_address(query->view, &query->address, &found, NULL) ==
 		   CX_NOTFOUND;
 }
@@ -82,7 +55,7 @@ static enum map_status lookup_transport(struct query *query, struct buf *value)
 	buf_init_fixed(&next_hop, memory, sizeof(memory));
 	status = route(query->view, &query->address, &next_hop, &sources);
 	if (status == CX_NOTFOUND) {
-		return not_found(query->view);
+		return map_not_found(query->view);
 	}
 	if (!age_allows_delivery(query->view, sources)) {
 		return MAP_TEMPORARY;
@@ -118,117 +91,6 @@ static enum map_status lookup_recipients(struct query *query, struct buf *value)
 							  : MAP_NOT_FOUND;
 }
 
-/* Postfix takes the value apart at commas and blanks. */
-static bool is_login_word(struct span login)
-{
-	for (size_t i = 0; i < login.len; i++) {
-		if ((unsigned char)login.ptr[i] <= ' ' || login.ptr[i] == ',' ||
-		    login.ptr[i] == 0x7f) {
-			return false;
-		}
-	}
-	return login.len > 0;
-}
-
-/* Only what authorize_sender() would take: it must mean this object and no other. */
-static void add_login(const struct query *query, struct span login,
-    const struct record_id *owner, struct buf *value)
-{
-	struct record_id id;
-	struct recipient account;
-
-	if (!is_login_word(login) ||
-	    lookup_login(query->view, login, &id, &account) != CX_OK ||
-	    !record_id_equal(&id, owner)) {
-		return;
-	}
-	buf_add_text(value, value->len > 0 ? ", " : "");
-	buf_add_span(value, login);
-}
-
-static void add_address_as_login(const struct query *query, struct span text,
-    const struct record_id *owner, struct buf *value)
-{
-	struct address address;
-	char memory[ADDRESS_VALUE_MAX + ADDRESS_DOMAIN_MAX + 2];
-	struct buf internal;
-
-	if (address_parse_typed(text, &address) != CX_OK ||
-	    !address_is_smtp(&address)) {
-		return;
-	}
-	buf_init_fixed(&internal, memory, sizeof(memory));
-	buf_add(&internal, address.local, address.local_len);
-	buf_add_char(&internal, '@');
-	buf_add(&internal, address.domain, address.domain_len);
-	add_login(query, buf_span(&internal), owner, value);
-}
-
-static bool values_contain(struct values values, struct span text)
-{
-	struct span other;
-
-	while (values_next(&values, &other)) {
-		if (span_equal_case(other, text)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Those of `values` that are not in `seen` too. */
-static void add_addresses_as_logins(const struct query *query, struct values values,
-    struct values seen, const struct record_id *owner, struct buf *value)
-{
-	struct span text;
-
-	while (values_next(&values, &text)) {
-		if (!values_contain(seen, text)) {
-			add_address_as_login(query, text, owner, value);
-		}
-	}
-}
-
-static void add_logins(const struct query *query, const struct found *found,
-    struct buf *value)
-{
-	const struct recipient *r = &found->recipient;
-	const struct values none = { .tag = 0 };
-	struct values logins = r->logins;
-	struct span login;
-
-	while (values_next(&logins, &login)) {
-		add_login(query, login, &found->id, value);
-	}
-	add_addresses_as_logins(query, r->primaries, none, &found->id, value);
-	add_addresses_as_logins(query, r->mails, r->primaries, &found->id, value);
-	add_addresses_as_logins(query, r->proxies, r->mails, &found->id, value);
-}
-
-static enum map_status lookup_login_map(struct query *query, struct buf *value)
-{
-	struct domain domain;
-	struct found found;
-	enum status status = find_own_domain(query, &domain);
-
-	if (status == CX_NOTFOUND) {
-		return not_found(query->view);
-	}
-	if (status == CX_OK) {
-		status = lookup_address(query->view, &query->address, &found, NULL);
-	}
-	if (status == CX_ETEMP || status == CX_EFORMAT) {
-		return MAP_TEMPORARY;
-	}
-	if (status == CX_OK) {
-		add_logins(query, &found, value);
-	}
-	if (value->len > 0) {
-		return MAP_FOUND;
-	}
-	return age_allows_refusal(query->view) ? MAP_NOT_FOUND : MAP_TEMPORARY;
-}
-
 /* The primary address with the extension that was asked for. */
 static enum status add_extension(const struct query *query, const struct found *found,
     struct address *primary)
@@ -249,7 +111,7 @@ static enum map_status lookup_primary_map(struct query *query, struct buf *value
 	struct domain domain;
 	struct found found;
 	struct address primary;
-	enum status domain_status = find_own_domain(query, &domain);
+	enum status domain_status = map_own_domain(query, &domain);
 	enum status status;
 
 	if (domain_status != CX_OK && domain_status != CX_NOTFOUND) {
@@ -271,7 +133,7 @@ static enum map_status lookup_primary_map(struct query *query, struct buf *value
 		return MAP_TEMPORARY;
 	}
 	if (status != CX_OK) {
-		return knows_recipients(query->view) ? not_found(query->view)
+		return knows_recipients(query->view) ? map_not_found(query->view)
 						     : MAP_TEMPORARY;
 	}
 	address_print(&primary, value);
@@ -300,54 +162,6 @@ static enum map_status lookup_relay_domains(struct query *query, struct buf *val
 		   : MAP_NOT_FOUND;
 }
 
-/* What stands before the next "/", which is stepped over; the rest where there is none. */
-static struct span next_part(struct span *rest)
-{
-	const char *slash = rest->len > 0 ? memchr(rest->ptr, '/', rest->len) : NULL;
-	struct span part = *rest;
-
-	if (slash) {
-		part.len = (size_t)(slash - rest->ptr);
-		rest->ptr = slash + 1;
-		rest->len -= part.len + 1;
-	} else {
-		rest->len = 0;
-	}
-	return part;
-}
-
-/*
- * A client as Sendmail's macros describe it: "ADDRESS/FINGERPRINT/LOGIN", what is not known left
- * out, the login in xtext.
- */
-static enum map_status lookup_relay(struct query *query, struct buf *value)
-{
-	struct span rest = query->key;
-	struct span ip = next_part(&rest);
-	struct relay_facts client = { .certificate_fingerprint = next_part(&rest) };
-	struct authorization authorization;
-	struct buf login;
-
-	client.has_ip = ip_parse(ip, &client.ip) == CX_OK;
-	buf_init(&login);
-	if (xtext_decode(rest, &login) != CX_OK || login.failed) {
-		enum map_status status = login.failed ? MAP_TEMPORARY : MAP_NOT_FOUND;
-
-		buf_release(&login);
-		return status;
-	}
-	client.login = buf_span(&login);
-	authorize(query->view, &client, &authorization);
-	buf_release(&login);
-	switch (authorization.verdict) {
-	case RELAY_PERMITTED: buf_add_text(value, "OK"); return MAP_FOUND;
-	case RELAY_NOT_PERMITTED:
-	case RELAY_FORBIDDEN: return MAP_NOT_FOUND;
-	case RELAY_UNAVAILABLE: break;
-	}
-	return MAP_TEMPORARY;
-}
-
 enum key_kind {
 	KEY_ADDRESS,
 	KEY_DOMAIN,
@@ -365,9 +179,9 @@ static const struct map {
 	{ { "domains", 7 },          KEY_DOMAIN,  print_domain_type },
 	{ { "mailbox_domains", 15 }, KEY_DOMAIN,  lookup_mailbox_domains },
 	{ { "relay_domains", 13 },   KEY_DOMAIN,  lookup_relay_domains },
-	{ { "login", 5 },            KEY_ADDRESS, lookup_login_map },
+	{ { "login", 5 },            KEY_ADDRESS, map_lookup_login },
 	{ { "primary", 7 },          KEY_ADDRESS, lookup_primary_map },
-	{ { "relay", 5 },            KEY_CLIENT,  lookup_relay },
+	{ { "relay", 5 },            KEY_CLIENT,  map_lookup_relay },
 };
 /* clang-format on */
 
@@ -423,7 +237,7 @@ static enum map_status query_domain(const struct map *map, struct query *query,
 	if (status == CX_OK) {
 		return map->lookup(query, value);
 	}
-	return status == CX_NOTFOUND ? not_found(query->view) : MAP_TEMPORARY;
+	return status == CX_NOTFOUND ? map_not_found(query->view) : MAP_TEMPORARY;
 }
 
 static enum map_status query_by_kind(const struct map *map, struct query *query,
