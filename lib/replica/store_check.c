@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -143,30 +144,47 @@ static int child_status(int rc)
 	}
 }
 
+/* What LMDB dies of on a damaged file. */
+static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+
+#define DEADLY_COUNT (sizeof(deadly) / sizeof(deadly[0]))
+
 /* True: damaged. A child that was killed has found nothing. */
 static bool has_found_damage(int result)
 {
 	if (WIFEXITED(result)) {
 		return WEXITSTATUS(result) == CHILD_DAMAGED;
 	}
-	switch (WTERMSIG(result)) {
-	case SIGSEGV:
-	case SIGBUS:
-	case SIGABRT:
-	case SIGFPE:
-	case SIGILL: return true;
-	default: return false;
+	for (size_t i = 0; i < DEADLY_COUNT; i++) {
+		if (WTERMSIG(result) == deadly[i]) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The parent says what is wrong; nobody else is to tell of this death, nor to keep a core. */
+static void die_quietly(void)
+{
+	static const struct rlimit none = { 0, 0 };
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+	for (size_t i = 0; i < DEADLY_COUNT; i++) {
+		(void)signal(deadly[i], SIG_DFL);
+	}
+	if (null >= 0) {
+		(void)dup2(null, STDERR_FILENO);
 	}
 }
 
 enum status store_check_file(const char *path, struct errbuf *err)
 {
-	static const struct rlimit none = { 0, 0 };
 	int result;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		(void)setrlimit(RLIMIT_CORE, &none);
+		die_quietly();
 		_exit(child_status(walk_file(path)));
 	}
 	if (pid < 0) {

@@ -100,7 +100,8 @@ def test_the_first_retry_comes_within_a_second(server, follow):
             syncd.wait_log("connected to", seen + 1)
         waits = [float(re.search(r"in ([\d.]+) s", line)[1])
                  for line in syncd.daemon.log_lines("next attempt")]
-        assert len(waits) == 3 and max(waits) < 1
+        # Of a server that loses us again and again the pause grows, but stays below ten seconds.
+        assert len(waits) == 3 and waits[0] < 1 and max(waits) < 10
     finally:
         proxy.close()
 

@@ -295,6 +295,7 @@ int main(int argc, char **argv)
 	}
 	free(run.dns);
 	free(run.asked);
+	free(run.answered);
 	free(run.seen);
 	return run.has_failed ? 1 : 0;
 }
