@@ -14,6 +14,29 @@ void fixture_open_writer(void)
 	    CX_OK, fx.err.text);
 }
 
+void fixture_reopen_writer(bool expect_new)
+{
+	bool is_new;
+
+	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
+	    CX_OK, fx.err.text);
+	ck_assert_int_eq(is_new, expect_new);
+}
+
+void fixture_open_store(void)
+{
+	unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
+	    fx.err.text);
+}
+
+void fixture_close(void)
+{
+	store_close(fx.store);
+	fx.store = NULL;
+	store_writer_close(fx.writer);
+	fx.writer = NULL;
+}
+
 void fixture_begin(void)
 {
 	unit_assert_status(store_begin(fx.writer, &fx.err), CX_OK, fx.err.text);
@@ -24,6 +47,17 @@ void fixture_commit(void)
 	unit_assert_status(store_commit(fx.writer, &fx.err), CX_OK, fx.err.text);
 }
 
+void fixture_build(void)
+{
+	unit_assert_status(store_writer_build(fx.writer, &fx.err), CX_OK, fx.err.text);
+}
+
+void fixture_publish(void)
+{
+	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
+	    fx.err.text);
+}
+
 struct snapshot *fixture_snapshot(void)
 {
 	struct snapshot *snapshot;
@@ -31,6 +65,15 @@ struct snapshot *fixture_snapshot(void)
 	unit_assert_status(snapshot_begin(fx.store, &snapshot, &fx.err), CX_OK,
 	    fx.err.text);
 	return snapshot;
+}
+
+uint64_t fixture_generation(void)
+{
+	struct snapshot *snapshot = fixture_snapshot();
+	uint64_t generation = snapshot_generation(snapshot);
+
+	snapshot_end(snapshot);
+	return generation;
 }
 
 void fixture_name_source(size_t i, const char *name)
@@ -52,14 +95,12 @@ void fixture_set_up(void)
 	unit_assert_status(store_set_sources(fx.writer, fx.sources, 2), CX_OK,
 	    "sources");
 	fixture_commit();
-	unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_open_store();
 }
 
 void fixture_tear_down(void)
 {
-	store_close(fx.store);
-	store_writer_close(fx.writer);
+	fixture_close();
 	unit_rmdir(fx.folder);
 	buf_release(&fx.buf);
 }
@@ -77,6 +118,13 @@ void fixture_put_mailbox(unsigned source, unsigned number, const char *mail)
 {
 	fixture_put(source, number,
 	    make_record(&fx.buf, RECORD_RECIPIENT, 0, TAG_MAIL, mail, 0));
+}
+
+void fixture_commit_mailbox(const char *mail)
+{
+	fixture_begin();
+	fixture_put_mailbox(1, 1, mail);
+	fixture_commit();
 }
 
 void fixture_assert_owners(const char *address, const char *expected)

@@ -24,13 +24,23 @@ void fixture_tear_down(void);
 
 /* Each asserts that it works. */
 void fixture_open_writer(void);
+/* And that there was a replica to go on with, or not. */
+void fixture_reopen_writer(bool expect_new);
+void fixture_open_store(void);
+/* Writer and reader. */
+void fixture_close(void);
 void fixture_begin(void);
 void fixture_commit(void);
+void fixture_build(void);
+void fixture_publish(void);
 struct snapshot *fixture_snapshot(void);
+uint64_t fixture_generation(void);
 void fixture_name_source(size_t i, const char *name);
 /* Whether it changed anything. */
 bool fixture_put(unsigned source, unsigned number, struct span record);
 void fixture_put_mailbox(unsigned source, unsigned number, const char *mail);
+/* Of 1/1, in a transaction of its own. */
+void fixture_commit_mailbox(const char *mail);
 
 /*
  * "1/7 2/3 ": source and number of the owners of an address, best first; "t" behind those

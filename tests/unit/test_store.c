@@ -83,9 +83,7 @@ START_TEST(the_same_bytes_change_nothing)
 	struct snapshot *snap;
 	uint64_t generation;
 
-	fixture_begin();
-	fixture_put_mailbox(1, 1, "x@acme.example");
-	fixture_commit();
+	fixture_commit_mailbox("x@acme.example");
 	snap = fixture_snapshot();
 	generation = snapshot_generation(snap);
 	snapshot_end(snap);
@@ -253,20 +251,12 @@ END_TEST
 
 START_TEST(what_was_written_is_there_after_a_restart)
 {
-	bool is_new;
-
-	fixture_begin();
-	fixture_put_mailbox(1, 1, "x@acme.example");
-	fixture_commit();
+	fixture_commit_mailbox("x@acme.example");
 	fixture_assert_owners("x@acme.example", "1/1 ");
 	store_writer_close(fx.writer);
 	fixture_assert_owners("x@acme.example", "1/1 ");
-	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
-	    CX_OK, fx.err.text);
-	ck_assert(!is_new);
-	fixture_begin();
-	fixture_put_mailbox(1, 1, "y@acme.example");
-	fixture_commit();
+	fixture_reopen_writer(false);
+	fixture_commit_mailbox("y@acme.example");
 	fixture_assert_owners("x@acme.example", "");
 	fixture_assert_owners("y@acme.example", "1/1 ");
 }
@@ -280,13 +270,9 @@ START_TEST(a_snapshot_is_not_moved_by_later_commits)
 	struct snapshot *old, *new;
 	struct span value;
 
-	fixture_begin();
-	fixture_put_mailbox(1, 1, "x@acme.example");
-	fixture_commit();
+	fixture_commit_mailbox("x@acme.example");
 	old = fixture_snapshot();
-	fixture_begin();
-	fixture_put_mailbox(1, 1, "y@acme.example");
-	fixture_commit();
+	fixture_commit_mailbox("y@acme.example");
 	new = fixture_snapshot();
 	unit_assert_status(snapshot_record(old, &id, &record), CX_OK, "old");
 	recipient_decode(&record, &recipient);

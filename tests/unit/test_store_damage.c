@@ -32,9 +32,7 @@ START_TEST(a_damaged_record_is_told_from_a_missing_one)
 	struct snapshot *snapshot;
 	struct record record;
 
-	fixture_begin();
-	fixture_put_mailbox(1, 1, "x@acme.example");
-	fixture_commit();
+	fixture_commit_mailbox("x@acme.example");
 	index_put_id(key, &id);
 	damage(DB_REC, (struct span){ (const char *)key, sizeof(key) },
 	    SPAN("\2\1\5junk"));
@@ -255,13 +253,9 @@ END_TEST
 
 START_TEST(a_replica_with_a_damaged_head_is_put_aside_at_the_next_start)
 {
-	bool is_new = false;
-
 	damage(DB_META, SPAN(META_HEAD), SPAN("\1"));
 	store_writer_close(fx.writer);
-	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
-	    CX_OK, fx.err.text);
-	ck_assert(is_new);
+	fixture_reopen_writer(true);
 	fixture_begin();
 	fixture_commit();
 	snapshot_end(fixture_snapshot());

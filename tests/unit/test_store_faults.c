@@ -174,8 +174,7 @@ static bool is_state(const char *what)
 static void reopen_reader(void)
 {
 	store_close(fx.store);
-	unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_open_store();
 }
 
 static void fail_at_each_call(enum status (*run)(const char *), int error)
@@ -223,31 +222,13 @@ START_TEST(a_disk_with_errors_leaves_what_was_there)
 }
 END_TEST
 
-static void open_writer_again(void)
-{
-	bool is_new;
-
-	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
-	    CX_OK, fx.err.text);
-	ck_assert(!is_new);
-}
-
-static uint64_t generation(void)
-{
-	struct snapshot *snapshot = fixture_snapshot();
-	uint64_t now = snapshot_generation(snapshot);
-
-	snapshot_end(snapshot);
-	return now;
-}
-
 START_TEST(dying_at_any_call_leaves_what_was_there_or_what_comes)
 {
 	bool is_done = false;
 
 	unit_assert_status(works[_i].run("before"), CX_OK, fx.err.text);
 	for (unsigned long n = 1; !is_done; n++) {
-		uint64_t before = generation();
+		uint64_t before = fixture_generation();
 		int result;
 
 		store_close(fx.store);
@@ -257,7 +238,7 @@ START_TEST(dying_at_any_call_leaves_what_was_there_or_what_comes)
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			open_writer_again();
+			fixture_reopen_writer(false);
 			faults_arm(n, FAULT_KILL);
 			works[_i].run("after");
 			_exit(0);
@@ -267,14 +248,12 @@ START_TEST(dying_at_any_call_leaves_what_was_there_or_what_comes)
 		ck_assert(is_done ||
 			  (WIFSIGNALED(result) && WTERMSIG(result) == SIGKILL));
 		/* What it left is enough for readers, before anybody tidies. */
-		unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
-		    fx.err.text);
+		fixture_open_store();
 		ck_assert(is_state("after") || !is_done);
-		ck_assert_uint_ge(generation(), before);
+		ck_assert_uint_ge(fixture_generation(), before);
 		store_close(fx.store);
-		open_writer_again();
-		unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
-		    fx.err.text);
+		fixture_reopen_writer(false);
+		fixture_open_store();
 		unit_assert_status(works[_i].run("before"), CX_OK, fx.err.text);
 		reopen_reader();
 		ck_assert(is_state("before"));
@@ -326,8 +305,7 @@ START_TEST(a_file_that_cannot_be_opened_again_is_waited_for)
 	store_load_free(load);
 	fixture_begin();
 	fixture_commit();
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_publish();
 	reopen_reader();
 	fixture_assert_owners("a@acme.example", "2/1 ");
 	fixture_assert_owners("u7@acme.example", "1/7 ");

@@ -471,8 +471,7 @@ START_TEST(what_is_no_record_is_refused_and_the_load_goes_on)
 	store_load_free(loaded);
 	fixture_begin();
 	fixture_commit();
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_publish();
 	fixture_assert_owners("a@acme.example", "1/1 ");
 }
 END_TEST
@@ -512,8 +511,7 @@ START_TEST(the_writer_may_be_used_while_a_load_collects)
 	store_load_free(loaded);
 	fixture_begin();
 	fixture_commit();
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_publish();
 	fixture_assert_owners("b@acme.example", "1/2 2/9 ");
 }
 END_TEST
@@ -562,8 +560,7 @@ START_TEST(damage_in_what_is_replaced_goes_and_elsewhere_stays_as_it_was)
 	    CX_OK, "login");
 	unit_assert_span(stored, "junk", "an entry of nobody");
 	fixture_commit();
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_publish();
 	fixture_assert_owners("a@acme.example", "");
 	fixture_assert_owners("b@acme.example", "2/5 ");
 	fixture_assert_owners("c@acme.example", "1/5 ");
@@ -693,10 +690,7 @@ START_TEST(a_small_disk_is_a_clear_error_and_no_signal)
 	int result;
 	pid_t pid;
 
-	store_close(fx.store);
-	fx.store = NULL;
-	store_writer_close(fx.writer);
-	fx.writer = NULL;
+	fixture_close();
 	pid = fork();
 	if (pid == 0) {
 		_exit(load_on_a_small_disk(megabytes[_i]));

@@ -179,8 +179,7 @@ START_TEST(indexes_are_those_of_a_replica_filled_from_nothing)
 		bool is_building = random_below(3) == 0;
 
 		if (is_building) {
-			unit_assert_status(store_writer_build(fx.writer, &fx.err),
-			    CX_OK, fx.err.text);
+			fixture_build();
 		}
 		for (unsigned n = random_below(TRANSACTIONS); n > 0; n--) {
 			bool is_kept = random_below(4) != 0;
@@ -196,12 +195,10 @@ START_TEST(indexes_are_those_of_a_replica_filled_from_nothing)
 			}
 		}
 		if (is_building) {
-			unit_assert_status(store_writer_publish(fx.writer, &fx.err),
-			    CX_OK, fx.err.text);
+			fixture_publish();
 			/* Not a second's wait: a reader that opens now. */
 			store_close(fx.store);
-			unit_assert_status(store_open(fx.folder, &fx.store, &fx.err),
-			    CX_OK, fx.err.text);
+			fixture_open_store();
 		}
 		assert_as_fresh();
 		for (size_t i = 0; i < RANDOM_ADDRESSES; i++) {

@@ -35,8 +35,7 @@ static void load_plain(void)
 	store_load_free(load);
 	fixture_begin();
 	fixture_commit();
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_publish();
 	/* Sizes are the same, and a test need not wait for the disk. */
 	mdb_env_set_flags(fx.writer->live->mdb, MDB_NOSYNC, 1);
 }
@@ -110,9 +109,8 @@ static void put_one_by_one(void)
 /* A copy of what is in force, packed. */
 static void build_and_publish(void)
 {
-	unit_assert_status(store_writer_build(fx.writer, &fx.err), CX_OK, fx.err.text);
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_build();
+	fixture_publish();
 }
 
 START_TEST(a_load_and_a_build_make_the_file_small_again)

@@ -10,6 +10,7 @@
 
 #include "replica/recipient.h"
 #include "replica/store_lmdb.h"
+#include "store_files.h"
 #include "store_fixture.h"
 
 /* Readers in threads while the main thread writes. */
@@ -169,14 +170,13 @@ END_TEST
 /* With a commit that must not be seen, as it is in a build. */
 static void publish_swapped(unsigned turn)
 {
-	unit_assert_status(store_writer_build(fx.writer, &fx.err), CX_OK, fx.err.text);
+	fixture_build();
 	fixture_begin();
 	fixture_put_mailbox(1, 1, "c@acme.example");
 	fixture_put_mailbox(1, 2, "c@acme.example");
 	fixture_commit();
 	swap(turn);
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_publish();
 	swap(turn + 1);
 }
 
@@ -214,23 +214,15 @@ END_TEST
 
 START_TEST(readers_give_way_to_a_writer_in_the_same_process)
 {
-	bool is_new;
-
 	swap(0);
 	for (unsigned n = 1; n <= 20; n++) {
-		store_writer_close(fx.writer);
-		fx.writer = NULL;
-		store_close(fx.store);
-		unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
-		    fx.err.text);
+		fixture_close();
+		fixture_open_store();
 		start_readers();
 		while (!have_all_looked(10)) {
 			sched_yield();
 		}
-		unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new,
-				       &fx.err),
-		    CX_OK, fx.err.text);
-		ck_assert(!is_new);
+		fixture_reopen_writer(false);
 		swap(n);
 		swap(n + 1);
 		end_readers();
@@ -244,11 +236,8 @@ START_TEST(a_writer_gives_up_on_a_reader_in_its_process_that_never_ends)
 	bool is_new;
 
 	swap(0);
-	store_writer_close(fx.writer);
-	fx.writer = NULL;
-	store_close(fx.store);
-	unit_assert_status(store_open(fx.folder, &fx.store, &fx.err), CX_OK,
-	    fx.err.text);
+	fixture_close();
+	fixture_open_store();
 	snapshot = fixture_snapshot();
 	unit_assert_status(store_writer_open(fx.folder, &fx.writer, &is_new, &fx.err),
 	    CX_ETEMP, "held");
@@ -357,15 +346,6 @@ static bool has_removed_file(void)
 	return has;
 }
 
-static void link_current(const char *target)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/current", fx.folder);
-	unlink(path);
-	ck_assert_int_eq(symlink(target, path), 0);
-}
-
 START_TEST(an_idle_store_follows_and_tells_what_is_wrong)
 {
 	const struct timespec pause = { 0, 10000000 };
@@ -373,19 +353,19 @@ START_TEST(an_idle_store_follows_and_tells_what_is_wrong)
 
 	snapshot_end(fixture_snapshot());
 	unit_assert_status(store_watch_new(fx.store, hear, NULL, &watch), CX_OK, "watch");
-	unit_assert_status(store_writer_build(fx.writer, &fx.err), CX_OK, fx.err.text);
-	unit_assert_status(store_writer_publish(fx.writer, &fx.err), CX_OK, fx.err.text);
+	fixture_build();
+	fixture_publish();
 	for (int i = 0; i < 1000 && has_removed_file(); i++) {
 		nanosleep(&pause, NULL);
 	}
 	ck_assert(!has_removed_file());
 	ck_assert_uint_eq(heard.calls, 0);
 	/* Each reason once. */
-	link_current("data-77.mdb");
+	files_link_current("data-77.mdb");
 	await_heard(1, true, "current: the replica file that it names is missing");
-	link_current("/dev/null");
+	files_link_current("/dev/null");
 	await_heard(2, true, "current: not a link to a replica file");
-	link_current(fx.writer->live_name);
+	files_link_current(fx.writer->live_name);
 	await_heard(3, false, "");
 	store_watch_free(watch);
 	store_watch_free(NULL);
