@@ -10,7 +10,7 @@
 #include "value/errbuf.h"
 
 /*
- * The replica, as readers see it. store.c (with store_write.c beside it) is
+ * The replica, as readers see it. store.c (with other files store*.c beside it) is
  * the only place that knows LMDB.
  *
  * The configured directory holds replica files of their own names and a link

@@ -22,7 +22,8 @@
  *   store_watch.c  readers: following while idle
  *   store_check.c  whether a file is sound, before it is written
  *   store_file.c   the writer's files: making, publishing, removing
- *   store_write.c  the writer's transactions, records and their index entries
+ *   store_txn.c    the writer's transactions, and values by their keys in them
+ *   store_write.c  records and their index entries
  *   store_meta.c   the writer's values beside the data, and the table of sources
  *   store_readers.c who holds snapshots for too long
  *   store_repair.c what a damaged record leaves behind when it goes
@@ -192,7 +193,7 @@ unsigned long store_file_number(const char *name, const char *suffix);
  */
 enum status store_check_file(const char *path, struct errbuf *);
 
-/* --- store_file.c, store_write.c, store_meta.c ------------------------------------ */
+/* --- store_file.c, store_txn.c, store_meta.c -------------------------------------- */
 
 struct store_writer {
 	char *directory;
