@@ -8,6 +8,7 @@ import itertools
 import pytest
 
 from support.ledger import At, Refused
+from support.ldif import CONTAINERS, custom, domain, group_of_names, mailbox, person_dn
 from support.othermilter import OtherMilter
 from support.postfix import coexist_settings
 from support.wait import wait_for
@@ -15,58 +16,20 @@ from support.wait import wait_for
 
 def directory(site):
     pop = site.sinks["pop"]
-    return f"""\
-dn: dc=acme,dc=example
-objectClass: dcObject
-objectClass: organization
-dc: acme
-o: Acme
-
-dn: associatedDomain=acme.example,dc=acme,dc=example
-objectClass: coexistDomain
-associatedDomain: acme.example
-coexistDomainType: authoritative
-
-dn: associatedDomain=pop.acme.example,dc=acme,dc=example
-objectClass: coexistDomain
-associatedDomain: pop.acme.example
-coexistDomainType: relay
-coexistForwardHost: {pop.hop}
-""" + "".join(f"""
-dn: uid={name},dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: {name}
-cn: {name}
-sn: {name}
-mail: {name}@acme.example
-{more}""" for name, more in (
-        ("bob", "coexistProxyAddress: smtp:robert@acme.example\n"),
-        ("carol", ""),
-        ("adam", "coexistAltRecipient: cn=Adam,dc=acme,dc=example\n"),
-        ("eve", "coexistAltRecipient: cn=Adam,dc=acme,dc=example\n"
-         "coexistDeliverAndRedirect: TRUE\n"),
-        ("we ird", "coexistAltRecipient: cn=Adam,dc=acme,dc=example\n"),
-        ("ring", "coexistAltRecipient: uid=ring,dc=acme,dc=example\n"),
-        ("out", "coexistForwardingAddress: friend@outside.example\n"),
-    )).replace("mail: we ird@", 'mail: "we ird"@') + """
-dn: cn=Adam,dc=acme,dc=example
-objectClass: person
-objectClass: coexistCustomRecipient
-cn: Adam
-sn: Barr
-mail: a@pop.acme.example
-coexistTargetAddress: SMTP:a@pop.acme.example
-
-dn: cn=all,dc=acme,dc=example
-objectClass: groupOfNames
-objectClass: coexistGroup
-cn: all
-mail: all@acme.example
-member: uid=bob,dc=acme,dc=example
-member: uid=carol,dc=acme,dc=example
-member: uid=adam,dc=acme,dc=example
-"""
+    to_pop = person_dn("pop")
+    return CONTAINERS + "".join([
+        domain("acme.example", "authoritative"),
+        domain("pop.acme.example", "relay", forwardHost=pop.hop),
+        mailbox("bob", "bob@acme.example", proxyAddress="smtp:robert@acme.example"),
+        mailbox("carol", "carol@acme.example"),
+        mailbox("adam", "adam@acme.example", altRecipient=to_pop),
+        mailbox("eve", "eve@acme.example", altRecipient=to_pop, deliverAndRedirect="TRUE"),
+        mailbox("we ird", '"we ird"@acme.example', altRecipient=to_pop),
+        mailbox("ring", "ring@acme.example", altRecipient=person_dn("ring")),
+        mailbox("out", "out@acme.example", forwardingAddress="friend@outside.example"),
+        custom("pop", "SMTP:a@pop.acme.example", mail="a@pop.acme.example"),
+        group_of_names("all", "all@acme.example", ["bob", "carol", "adam"]),
+    ])
 
 
 POP = At("pop", "a@pop.acme.example")

@@ -12,99 +12,23 @@ import pytest
 
 from support import milterclient as proto
 from support.daemons import Daemon, coexistctl
+from support.ldif import CONTAINERS, custom, domain, group_of_names, mailbox, person_dn
 from support.milterclient import Gone, MilterClient, packet
 from support.wait import wait_for
 
-DIRECTORY = """\
-dn: dc=acme,dc=example
-objectClass: dcObject
-objectClass: organization
-dc: acme
-o: Acme
-
-dn: associatedDomain=acme.example,dc=acme,dc=example
-objectClass: coexistDomain
-associatedDomain: acme.example
-coexistDomainType: authoritative
-
-dn: associatedDomain=pop.acme.example,dc=acme,dc=example
-objectClass: coexistDomain
-associatedDomain: pop.acme.example
-coexistDomainType: relay
-coexistForwardHost: 192.0.2.25
-
-dn: uid=bob,dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: bob
-cn: Bob
-sn: Bob
-mail: bob@acme.example
-coexistProxyAddress: smtp:robert@acme.example
-
-dn: uid=adam.barr,dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: adam.barr
-cn: Adam Barr
-sn: Barr
-mail: adam.barr@acme.example
-coexistAltRecipient: cn=Adam,dc=acme,dc=example
-
-dn: uid=eve,dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: eve
-cn: Eve
-sn: Eve
-mail: eve@acme.example
-coexistAltRecipient: cn=Adam,dc=acme,dc=example
-coexistDeliverAndRedirect: TRUE
-
-dn: cn=Adam,dc=acme,dc=example
-objectClass: person
-objectClass: coexistCustomRecipient
-cn: Adam
-sn: Barr
-mail: adam@pop.acme.example
-coexistTargetAddress: SMTP:adam@pop.acme.example
-
-dn: uid=moving,dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: moving
-cn: Moving
-sn: Moving
-mail: moving@acme.example
-coexistParked: TRUE
-
-dn: uid=board,dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: board
-cn: Board
-sn: Board
-mail: board@acme.example
-coexistRequireAuth: TRUE
-
-dn: uid=ring,dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: ring
-cn: Ring
-sn: Ring
-mail: ring@acme.example
-coexistAltRecipient: uid=ring,dc=acme,dc=example
-
-dn: cn=all,dc=acme,dc=example
-objectClass: groupOfNames
-objectClass: coexistGroup
-cn: all
-mail: all@acme.example
-member: uid=bob,dc=acme,dc=example
-member: uid=adam.barr,dc=acme,dc=example
-member: uid=eve,dc=acme,dc=example
-"""
+ADAM_AT_POP = person_dn("adam")
+DIRECTORY = CONTAINERS + "".join([
+    domain("acme.example", "authoritative"),
+    domain("pop.acme.example", "relay", forwardHost="192.0.2.25"),
+    mailbox("bob", "bob@acme.example", proxyAddress="smtp:robert@acme.example"),
+    mailbox("adam.barr", "adam.barr@acme.example", altRecipient=ADAM_AT_POP),
+    mailbox("eve", "eve@acme.example", altRecipient=ADAM_AT_POP, deliverAndRedirect="TRUE"),
+    custom("adam", "SMTP:adam@pop.acme.example", mail="adam@pop.acme.example"),
+    mailbox("moving", "moving@acme.example", parked="TRUE"),
+    mailbox("board", "board@acme.example", requireAuth="TRUE"),
+    mailbox("ring", "ring@acme.example", altRecipient=person_dn("ring")),
+    group_of_names("all", "all@acme.example", ["bob", "adam.barr", "eve"]),
+])
 ADAM = ("+", "<adam@pop.acme.example>", "ORCPT=rfc822;adam.barr@acme.example")
 
 
@@ -364,7 +288,7 @@ def test_follows_the_directory_from_one_rcpt_to_the_next(own_mill):
         with open(path + ".new", "w", encoding="utf-8") as out:
             out.write(DIRECTORY.replace(
                 "mail: bob@acme.example\n",
-                "mail: bob@acme.example\ncoexistAltRecipient: cn=Adam,dc=acme,dc=example\n"))
+                f"mail: bob@acme.example\ncoexistAltRecipient: {ADAM_AT_POP}\n"))
         os.rename(path + ".new", path)
         wait_for(lambda: client.message("<bob@acme.example>").edits, "the change")
 
@@ -527,10 +451,8 @@ def test_the_socket_is_closed_to_strangers_and_gone_after_a_stop(own_mill):
 
 def begin_a_callback_that_lasts(own_mill, client, count):
     """The edits of a large message to an MTA that does not read: the callback blocks in write."""
-    directory = DIRECTORY + "\ndn: cn=huge,dc=acme,dc=example\nobjectClass: coexistGroup\n" \
-        "objectClass: groupOfNames\ncn: huge\nmail: huge@acme.example\n" + "".join(
-            f"coexistMemberAddress: member{n:05}@{'x' * 50}.outside.example\n"
-            for n in range(count)) + "member: uid=bob,dc=acme,dc=example\n"
+    directory = DIRECTORY + group_of_names("huge", "huge@acme.example", ["bob"], memberAddress=[
+        f"member{n:05}@{'x' * 50}.outside.example" for n in range(count)])
     with open(f"{own_mill.folder}/directory.ldif.new", "w", encoding="utf-8") as out:
         out.write(directory)
     os.rename(f"{own_mill.folder}/directory.ldif.new", f"{own_mill.folder}/directory.ldif")

@@ -10,6 +10,7 @@ import struct
 import pytest
 
 from support.ledger import At, identify
+from support.ldif import CONTAINERS, connector, domain, group_of_names, mailbox
 from support.smtp import xtext
 from support.srs import PostSrsd, hop_service, write_secret
 from support.wait import free_port, wait_for
@@ -21,48 +22,18 @@ OF_CAROL = re.compile(r"SRS0=[A-Za-z0-9+/]{4}=[A-Z2-7]{2}=partner\.example=carol
 
 def directory(site):
     old = site.sinks["old"]
-    return f"""\
-dn: dc=acme,dc=example
-objectClass: dcObject
-objectClass: organization
-dc: acme
-o: Acme
-
-dn: associatedDomain=acme.example,dc=acme,dc=example
-objectClass: coexistDomain
-associatedDomain: acme.example
-coexistDomainType: authoritative
-
-dn: cn=old,dc=acme,dc=example
-objectClass: coexistConnector
-cn: old
-coexistNextHop: {old.hop}
-coexistAddressSpace: SMTP:old.example
-""" + "".join(f"""
-dn: uid={name},dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: {name}
-cn: {name}
-sn: {name}
-mail: {name}@acme.example
-{more}""" for name, more in (
-        ("bob", ""),
-        ("adam", "coexistForwardingAddress: adam@outside.example\n"),
-        ("odd", 'coexistForwardingAddress: "O dd\\"+x=y"@outside.example\n'),
-        ("accent", "coexistForwardingAddress: Jösé@outside.example\n"),
-        ("eve", "coexistForwardingAddress: eve@outside.example\ncoexistDeliverAndRedirect: TRUE\n"),
-        ("far", "coexistForwardingAddress: far@old.example\n"),
-    )) + """
-dn: cn=all,dc=acme,dc=example
-objectClass: groupOfNames
-objectClass: coexistGroup
-cn: all
-mail: all@acme.example
-member: uid=bob,dc=acme,dc=example
-member: uid=adam,dc=acme,dc=example
-member: uid=far,dc=acme,dc=example
-"""
+    return CONTAINERS + "".join([
+        domain("acme.example", "authoritative"),
+        connector("old", old.hop, addressSpace="SMTP:old.example"),
+        mailbox("bob", "bob@acme.example"),
+        mailbox("adam", "adam@acme.example", forwardingAddress="adam@outside.example"),
+        mailbox("odd", "odd@acme.example", forwardingAddress='"O dd\\"+x=y"@outside.example'),
+        mailbox("accent", "accent@acme.example", forwardingAddress="Jösé@outside.example"),
+        mailbox("eve", "eve@acme.example", forwardingAddress="eve@outside.example",
+                deliverAndRedirect="TRUE"),
+        mailbox("far", "far@acme.example", forwardingAddress="far@old.example"),
+        group_of_names("all", "all@acme.example", ["bob", "adam", "far"]),
+    ])
 
 
 def make_srs_site(make, has_hop=True):

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from support.ledger import At
+from support.ldif import CONTAINERS, connector, custom, domain, group_of_names, mailbox
 from support.wait import wait_for
 
 TRACE = "X-Coexist-Forwarded"
@@ -16,54 +17,17 @@ TRACE = "X-Coexist-Forwarded"
 
 def directory(site):
     old = site.sinks["old"]
-    return f"""\
-dn: dc=acme,dc=example
-objectClass: dcObject
-objectClass: organization
-dc: acme
-o: Acme
-
-dn: associatedDomain=acme.example,dc=acme,dc=example
-objectClass: coexistDomain
-associatedDomain: acme.example
-coexistDomainType: shared
-coexistForwardHost: {old.hop}
-coexistUnknownRecipient: forward
-
-dn: cn=old,dc=acme,dc=example
-objectClass: coexistConnector
-cn: old
-coexistNextHop: {old.hop}
-""" + "".join(f"""
-dn: uid={name},dc=acme,dc=example
-objectClass: inetOrgPerson
-objectClass: coexistMailbox
-uid: {name}
-cn: {name}
-sn: {name}
-mail: {name}@acme.example
-{more}""" for name, more in (
-        ("bob", ""),
-        ("adam", "coexistForwardingAddress: adam@outside.example\n"),
-        ("eve", "coexistForwardingAddress: eve@outside.example\ncoexistDeliverAndRedirect: TRUE\n"),
-        ("moved", "coexistHomeServer: old\n"),
-    )) + """
-dn: cn=carol,dc=acme,dc=example
-objectClass: person
-objectClass: coexistCustomRecipient
-cn: carol
-sn: carol
-mail: carol@acme.example
-coexistTargetAddress: SMTP:carol@outside.example
-
-dn: cn=all,dc=acme,dc=example
-objectClass: groupOfNames
-objectClass: coexistGroup
-cn: all
-mail: all@acme.example
-member: uid=bob,dc=acme,dc=example
-member: uid=adam,dc=acme,dc=example
-"""
+    return CONTAINERS + "".join([
+        domain("acme.example", "shared", forwardHost=old.hop, unknownRecipient="forward"),
+        connector("old", old.hop),
+        mailbox("bob", "bob@acme.example"),
+        mailbox("adam", "adam@acme.example", forwardingAddress="adam@outside.example"),
+        mailbox("eve", "eve@acme.example", forwardingAddress="eve@outside.example",
+                deliverAndRedirect="TRUE"),
+        mailbox("moved", "moved@acme.example", homeServer="old"),
+        custom("carol", "SMTP:carol@outside.example", mail="carol@acme.example"),
+        group_of_names("all", "all@acme.example", ["bob", "adam"]),
+    ])
 
 
 @pytest.fixture(name="gw", scope="module")

@@ -60,6 +60,13 @@ def group(name, mail, members=(), **attributes):
                  member=[person_dn(m) for m in members], **attributes)
 
 
+def group_of_names(name, mail, members, **attributes):
+    """The same, by the members that other programs see, too."""
+    return entry(f"cn={name},{PEOPLE}", "objectClass: groupOfNames", "objectClass: coexistGroup",
+                 f"cn: {name}", _mail=mail, _member=[person_dn(m) for m in members],
+                 **attributes)
+
+
 def domain_dn(name):
     return f"associatedDomain={name},{MAIL}"
 
