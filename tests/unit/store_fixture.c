@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "replica/store_lmdb.h"
+
 struct fixture fx;
 
 void fixture_open_writer(void)
@@ -45,6 +47,15 @@ void fixture_begin(void)
 void fixture_commit(void)
 {
 	unit_assert_status(store_commit(fx.writer, &fx.err), CX_OK, fx.err.text);
+}
+
+struct store_load *fixture_load(struct store_writer *writer, uint8_t source, size_t run)
+{
+	struct store_load *load;
+
+	unit_assert_status(store_load_new_sized(writer, source, run, &load, &fx.err),
+	    CX_OK, fx.err.text);
+	return load;
 }
 
 void fixture_build(void)

@@ -2,6 +2,7 @@
 #define CX_STORE_FIXTURE_H
 
 #include "make_record.h"
+#include "replica/store_load.h"
 #include "replica/store_write.h"
 #include "unit.h"
 
@@ -31,6 +32,8 @@ void fixture_open_store(void);
 void fixture_close(void);
 void fixture_begin(void);
 void fixture_commit(void);
+/* Of the source, in sorted runs of so many records. */
+struct store_load *fixture_load(struct store_writer *, uint8_t source, size_t run);
 void fixture_build(void);
 void fixture_publish(void);
 struct snapshot *fixture_snapshot(void);
