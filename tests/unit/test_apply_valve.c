@@ -117,6 +117,17 @@ START_TEST(a_domain_goes_only_when_it_was_deleted)
 }
 END_TEST
 
+/* The mailbox of that number with another id, below `parent`; put_mailbox() puts it below dc=x. */
+static void put_again(struct world *world, unsigned id, unsigned number, const char *parent)
+{
+	char ldif[256];
+
+	snprintf(ldif, sizeof(ldif),
+	    "dn: uid=u%u,%s\nobjectClass: coexistMailbox\nmail: u%u@x.example\n", number,
+	    parent, number);
+	put_entry(world, id, ldif);
+}
+
 START_TEST(a_directory_that_was_reloaded_with_new_ids_is_replaced)
 {
 	char before[64], after[64];
@@ -127,12 +138,7 @@ START_TEST(a_directory_that_was_reloaded_with_new_ids_is_replaced)
 	load_mailboxes(&world, 0, 100);
 	/* The same DNs, all other ids. */
 	for (unsigned i = 0; i < 100; i++) {
-		char ldif[256];
-
-		snprintf(ldif, sizeof(ldif),
-		    "dn: uid=u%u,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n",
-		    i, i);
-		put_entry(&world, 1000 + i, ldif);
+		put_again(&world, 1000 + i, i, "dc=x");
 	}
 	put_entry(&world, 1900,
 	    "dn: cn=other,dc=x\nobjectClass: coexistDomain\nassociatedDomain: d900.example\n"
@@ -149,12 +155,7 @@ START_TEST(a_directory_that_was_reloaded_with_new_ids_is_replaced)
 
 	/* Moved without an id of their own: other DNs, the same addresses. */
 	for (unsigned i = 0; i < 100; i++) {
-		char ldif[256];
-
-		snprintf(ldif, sizeof(ldif),
-		    "dn: uid=u%u,ou=y,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n",
-		    i, i);
-		put_entry(&world, 2000 + i, ldif);
+		put_again(&world, 2000 + i, i, "ou=y,dc=x");
 	}
 	present_number(&world, 1900);
 	deliver_complete(&world);
@@ -202,12 +203,7 @@ START_TEST(what_is_spared_yields_to_who_takes_its_address)
 	load_mailboxes(&world, 0, 100);
 	/* The directory was made anew; polling sees none of the old ids for the first time. */
 	for (unsigned i = 0; i < 100; i++) {
-		char ldif[256];
-
-		snprintf(ldif, sizeof(ldif),
-		    "dn: uid=u%u,dc=x\nobjectClass: coexistMailbox\nmail: u%u@x.example\n",
-		    i, i);
-		put_entry(&world, 1000 + i, ldif);
+		put_again(&world, 1000 + i, i, "dc=x");
 		spare_number(&world, i);
 	}
 	deliver_complete(&world);
@@ -226,13 +222,7 @@ START_TEST(an_old_owner_that_goes_later_is_replaced_too)
 	load_mailboxes(&world, 0, 100);
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < 100; i++) {
-			char ldif[256];
-
-			snprintf(ldif, sizeof(ldif),
-			    "dn: uid=u%u,ou=y,dc=x\nobjectClass: coexistMailbox\n"
-			    "mail: u%u@x.example\n",
-			    i, i);
-			put_entry(&world, 1000 + i, ldif);
+			put_again(&world, 1000 + i, i, "ou=y,dc=x");
 			if (round == 0) {
 				present_number(&world, i);
 			}
