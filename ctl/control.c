@@ -14,6 +14,13 @@
 
 static enum status failure(struct errbuf *err, const char *path, const char *what)
 {
+	/* It is there, and at something long, or stopped. */
+	if (errno == EAGAIN) {
+		errbuf_set(err,
+		    "%s: coexist-syncd is busy: no answer within %d s; try again later",
+		    path, ANSWER_TIMEOUT_S);
+		return CX_EIO;
+	}
 	errbuf_set(err, "%s: %s: %s", path, what, strerror(errno));
 	return CX_EIO;
 }

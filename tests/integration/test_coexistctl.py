@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from support.daemons import coexistctl, program
 from support.follower import Follower
 from support.ldif import (CONTAINERS, connector, custom, domain, group, mailbox, person_dn)
-from support.wait import run, wait_for
+from support.wait import PATIENCE, run, wait_for
 
 ORGANISATION = CONTAINERS + "".join([
     domain("acme.example", "authoritative"),
@@ -200,6 +201,29 @@ def test_who_may_not_ask_syncd_is_not_told_that_it_is_down(folder):
         assert "start it" not in done.stdout
         assert json.loads(run([*command, "--json"]).stdout)["syncd"]["running"] is None
     finally:
+        other.close()
+
+
+def test_a_silent_syncd_is_said_to_be_busy(folder):
+    """As one that writes a million entries; all that does not need it is answered."""
+    write(f"{folder}/directory.ldif", CONTAINERS)
+    other = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
+    try:
+        other.wait_log("refreshed:")
+        os.kill(other.daemon.pid, signal.SIGSTOP)
+        asked = {command: subprocess.Popen(
+            [program("coexistctl"), "-c", other.conf, *command.split()], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for command in ("status", "check", "accept-refresh corp")}
+        said = {command: (*child.communicate(timeout=PATIENCE), child.returncode)
+                for command, child in asked.items()}
+        busy = f"{other.control}: coexist-syncd is busy: no answer within 10 s; try again later"
+        assert f"  running: not known\n  trouble: {busy}\n" in said["status"][0]
+        assert "start it" not in said["status"][0] and said["status"][2] == 0
+        assert said["check"][1].startswith(f"coexistctl: {busy}: errors of the directories")
+        assert said["accept-refresh corp"][1:] == (f"coexistctl: {busy}\n", 69)
+    finally:
+        os.kill(other.daemon.pid, signal.SIGCONT)
         other.close()
 
 
