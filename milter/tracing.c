@@ -8,11 +8,17 @@
 void tracing_init(struct tracing *tracing)
 {
 	*tracing = (struct tracing){ .value_count = 0 };
+	for (size_t i = 0; i < TRACE_HEADERS_MAX; i++) {
+		buf_init(&tracing->values[i]);
+	}
 	trace_init(&tracing->trace);
 }
 
 void tracing_release(struct tracing *tracing)
 {
+	for (size_t i = 0; i < TRACE_HEADERS_MAX; i++) {
+		buf_release(&tracing->values[i]);
+	}
 	trace_release(&tracing->trace);
 	tracing_init(tracing);
 }
@@ -41,15 +47,13 @@ enum status tracing_header(struct tracing *tracing, struct pool *pool, struct sp
 	if (span_equal_case(name, SPAN("From"))) {
 		return keep(pool, value, &tracing->from);
 	}
-	if (span_equal_case(name, SPAN(TRACE_HEADER)) &&
-	    tracing->value_count < TRACE_HEADERS_MAX) {
-		struct span *out = &tracing->values[tracing->value_count];
+	if (span_equal_case(name, SPAN(TRACE_HEADER))) {
+		struct buf *out =
+		    &tracing->values[tracing->value_count++ % TRACE_HEADERS_MAX];
 
-		*out = (struct span){ NULL, 0 };
-		if (keep(pool, value, out) != CX_OK) {
-			return CX_ENOMEM;
-		}
-		tracing->value_count++;
+		buf_clear(out);
+		buf_add_span(out, value);
+		return out->failed ? CX_ENOMEM : CX_OK;
 	}
 	return CX_OK;
 }
@@ -77,13 +81,19 @@ enum status tracing_read(struct tracing *tracing, struct pool *pool,
     const struct trace_site *site, int64_t now_s)
 {
 	enum status status = identify(tracing, pool);
+	size_t kept = tracing->value_count < TRACE_HEADERS_MAX ? tracing->value_count
+							       : TRACE_HEADERS_MAX;
 
 	tracing->site = *site;
 	if (site->secrets->count == 0) {
 		return status;
 	}
-	for (size_t i = 0; i < tracing->value_count && status == CX_OK; i++) {
-		status = trace_add(&tracing->trace, site, tracing->values[i], now_s);
+	/* The last one first: no other may take the room for its tokens. */
+	for (size_t i = 1; i <= kept && status == CX_OK; i++) {
+		const struct buf *value =
+		    &tracing->values[(tracing->value_count - i) % TRACE_HEADERS_MAX];
+
+		status = trace_add(&tracing->trace, site, buf_span(value), now_s);
 	}
 	return status;
 }

@@ -10,8 +10,12 @@
  * object when recipients are looked at again, and written for the next time. One message at a time.
  */
 struct tracing {
-	struct span values[TRACE_HEADERS_MAX];
-	size_t value_count;
+	/*
+	 * The last ones: ours are behind what a stranger began the message with. Number n of
+	 * the message is in n % TRACE_HEADERS_MAX.
+	 */
+	struct buf values[TRACE_HEADERS_MAX];
+	size_t value_count; /* of the message */
 	struct span message_id, date, from;
 	struct span identity; /* what tells the message from others */
 	struct trace trace;
@@ -21,7 +25,7 @@ struct tracing {
 void tracing_init(struct tracing *);
 void tracing_release(struct tracing *); /* and ready for the next message */
 
-/* A header of the message; what matters is copied to the pool. CX_OK; CX_ENOMEM. */
+/* A header of the message; what matters is copied. CX_OK; CX_ENOMEM. */
 enum status tracing_header(struct tracing *, struct pool *, struct span name,
     struct span value);
 /*

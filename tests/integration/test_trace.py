@@ -5,6 +5,7 @@ header that is forged, copied or too old does nothing.
 
 import os
 import re
+import time
 
 import pytest
 
@@ -142,6 +143,18 @@ def test_a_forged_one_does_nothing(gw, pattern, replacement):
               for line in headers_of(message)]
     assert send_back(gw, ledger_id, {
         "carol@acme.example": At("outside", "carol@outside.example")}, forged).ok
+
+
+@pytest.mark.parametrize("value, count", [
+    ("x", 300),
+    ("acme; t={now}; o=" + "A" * 22, 300),
+    ("acme; t={now}; o=" + " ".join(["A" * 22] * 3900), 1),
+], ids=["other values", "of our form", "many tokens"])
+def test_what_a_stranger_puts_before_ours_does_not_hide_it(gw, value, count):
+    forged = [f"{TRACE}: " + value.format(now=int(time.time())).replace(" AAA", "\r\n AAA")] * count
+    ledger_id, message = send_first(gw, "carol@acme.example", "outside")
+    assert send_back(gw, ledger_id, {"bob@acme.example": HERE["bob"], "carol@acme.example": BOUNCE},
+                     forged + headers_of(message)).ok
 
 
 def test_two_paths_that_meet_are_no_loop(gw):
