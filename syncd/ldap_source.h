@@ -19,7 +19,10 @@
  *   source_ldap.c      start and stop, timers
  *   ldap_connection.c  connecting, losing the connection; reading messages
  *   ldap_retry.c       which server is next and when: failover, backoff
- *   ldap_session.c     sync searches: begin, deliver, errors; hand-over to a full refresh
+ *   ldap_session.c     a sync search: begin, refresh, changes
+ *   ldap_handover.c    a full refresh beside the session in force, which takes its place
+ *   ldap_ended.c       what follows when a search ends, or says nothing any more
+ *   ldap_deliver.c     a batch on its way to the replica, and what follows from it
  *   ldap_grace.c       entries that a server which lags does not have yet
  *   ldap_probe.c       contextCSN as proof of contact and of being up to date
  *   ldap_newer.c       entries that a server which was killed forgot to tell of
@@ -189,11 +192,18 @@ bool lsrc_search(struct ldap_source *, const char *base, int scope, const char *
 
 /* The refresh begins on a new connection. */
 void lsrc_session_begin(struct ldap_source *);
+/* Sends the search of `session` or `next`. False: the connection was given up. */
+bool lsrc_session_start(struct ldap_source *, struct syncrepl **, struct span cookie);
 void lsrc_session_message(struct ldap_source *, struct syncrepl *, LDAPMessage *);
 /* What has come in goes to the replica. False: the connection was given up. */
 bool lsrc_session_flush(struct ldap_source *, bool has_contact);
+/* Entries that came in parts are whole now, or given up, and in the batch. */
+void lsrc_session_ranged(struct ldap_source *, const struct batch *);
+/* Gives up one of the two, if there is one. */
+void lsrc_session_free(struct ldap_source *, struct syncrepl **);
 void lsrc_session_end(struct ldap_source *);
 bool lsrc_is_persisting(const struct ldap_source *);
+
 /* A full refresh after `ms`, once things are quiet; one that is wanted already stays. */
 void lsrc_refresh_in(struct ldap_source *, int64_t ms, const char *why);
 /*
@@ -202,8 +212,22 @@ void lsrc_refresh_in(struct ldap_source *, int64_t ms, const char *why);
  */
 void lsrc_refresh_forced(struct ldap_source *, const char *why);
 void lsrc_on_refresh_timer(struct ldap_source *);
+/* A full refresh beside the session did not work: that one goes on. */
+void lsrc_give_up_next(struct ldap_source *, const char *why);
+/*
+ * `next`, which has read everything, takes the place of the session. False: the connection was
+ * given up.
+ */
+bool lsrc_hand_over(struct ldap_source *);
+
+/* The server ended the search. */
+void lsrc_session_ended(struct ldap_source *, struct syncrepl *);
+/* Everything once more, from this server and on this connection. */
+void lsrc_begin_without_cookie(struct ldap_source *, const char *why);
+void lsrc_took_too_long(struct ldap_source *, const struct syncrepl *, const char *why);
 /* Nothing more came of a refresh or a pass. */
 void lsrc_on_silence(struct ldap_source *);
+
 /*
  * A batch of whatever origin, with what follows from it. `is_full`: it holds everything, so
  * that nothing can be missing from it. False: the connection was given up.
@@ -231,8 +255,7 @@ void lsrc_probe_message(struct ldap_source *, LDAPMessage *);
 void lsrc_newer_begin(struct ldap_source *);
 void lsrc_newer_message(struct ldap_source *, LDAPMessage *);
 
-/* Entries that came in parts are whole now, or given up, and in the batch. */
-void lsrc_session_ranged(struct ldap_source *, const struct batch *);
+/* As lsrc_session_ranged(). */
 void lsrc_reread_ranged(struct ldap_source *);
 void lsrc_poll_ranged(struct ldap_source *);
 /* Reads the next entry that came in parts, if there is one and none is being read. */
