@@ -28,7 +28,9 @@
  *   ldap_newer.c       entries that a server which was killed forgot to tell of
  *   ldap_reread.c      entries whose references slapd may have repaired
  *   ldap_agenda.c      what is still to be read, kept over a crash or a lost connection
- *   ldap_polling.c     passes at intervals, for servers that cannot persist
+ *   ldap_polling.c     for servers that cannot persist: which pass, and what comes between
+ *   ldap_pass.c        the searches of a pass
+ *   ldap_pass_end.c    what a pass has read goes to the replica, and how far it has come
  *   ldap_poll_server.c what such a server says of itself, and contact with it
  *   ldap_ranges.c      entries whose values come in parts
  *
@@ -255,9 +257,7 @@ void lsrc_probe_message(struct ldap_source *, LDAPMessage *);
 void lsrc_newer_begin(struct ldap_source *);
 void lsrc_newer_message(struct ldap_source *, LDAPMessage *);
 
-/* As lsrc_session_ranged(). */
-void lsrc_reread_ranged(struct ldap_source *);
-void lsrc_poll_ranged(struct ldap_source *);
+void lsrc_reread_ranged(struct ldap_source *); /* as lsrc_session_ranged() */
 /* Reads the next entry that came in parts, if there is one and none is being read. */
 void lsrc_ranges_run(struct ldap_source *);
 void lsrc_ranges_end(struct ldap_source *);
@@ -283,6 +283,11 @@ void lsrc_poll_message(struct ldap_source *, LDAPMessage *);
 void lsrc_poll_full(struct ldap_source *);
 /* The next pass compares all names. Nothing where we do not poll. */
 void lsrc_poll_compare_soon(struct ldap_source *, int64_t ms, const char *why);
+const char *lsrc_pass_name(enum poll_pass); /* for the log */
+void lsrc_pass_start(struct ldap_source *, enum poll_pass, bool is_lean);
+void lsrc_pass_message(struct ldap_source *, LDAPMessage *);
+/* In step RANGES no search is left: delivers what came, once no entry waits for its parts. */
+void lsrc_poll_ranged(struct ldap_source *);
 /* ldap_poll_server.c: asks, then calls lsrc_poll_choose() */
 void lsrc_poll_ask_server(struct ldap_source *);
 void lsrc_poll_server_message(struct ldap_source *, LDAPMessage *);
