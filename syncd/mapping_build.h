@@ -9,7 +9,8 @@
 
 /*
  * Inside the mapping: what mapping.c (tables, which entry is what) shares with
- * mapping_recipient.c and mapping_object.c, which build the records.
+ * mapping_recipient.c and mapping_object.c, which build the records, and what these read
+ * with: mapping_values.c, mapping_addresses.c, mapping_limit.c.
  */
 
 #define MAPPING_NAMES_MAX 3 /* attributes that one role is read from */
@@ -101,6 +102,20 @@ void value_list_sort(struct value_list *);
 bool value_list_has(const struct value_list *, struct span text);
 void value_list_put(const struct value_list *, struct buf *record, enum record_tag);
 void value_list_put_raw(const struct value_list *, struct buf *record, enum record_tag);
+
+/* The addresses that an entry claims; `rest` are proxies that may stand elsewhere as well. */
+struct own_addresses {
+	struct value_list primaries, mails, proxies, rest;
+};
+enum status mapper_own_addresses(const struct mapper *, struct own_addresses *,
+    struct buf *scratch);
+/*
+ * Where mail goes instead; none: empty. A target that cannot be read makes the entry unusable:
+ * without it, a custom recipient would look like a mailbox here.
+ */
+enum status mapper_target(const struct mapper *, struct buf *out, uint32_t *flags);
+/* coexistForwardingAddress and coexistMemberAddress. */
+enum status mapper_foreign_addresses(const struct mapper *, names, struct value_list *);
 
 /* The directory is somebody else's: it may have addresses in some domains only. */
 static inline bool mapping_is_limited(const struct mapping *mapping)
