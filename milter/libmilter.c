@@ -4,13 +4,13 @@
 
 #include <libmilter/mfapi.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "daemon/log.h"
+#include "milter/flight.h"
 
 #define FILTER_NAME "coexist-milter"
 /* What an MTA must let us do; ORCPT and NOTIFY are not to be had otherwise. */
@@ -23,14 +23,6 @@
 static const struct session_env *env;
 static bool is_tcp;
 
-/* Callbacks that are under way, for the stop to wait for. */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t is_idle;
-	unsigned count;
-	bool is_stopping;
-} flight = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false };
-
 /* One connection of an MTA. */
 struct link {
 	struct session *session;
@@ -39,29 +31,6 @@ struct link {
 	bool has_header_reply;
 	bool wants_mailer;
 };
-
-/* False: no new work, the process is on its way out. */
-static bool enter(void)
-{
-	bool may;
-
-	pthread_mutex_lock(&flight.lock);
-	may = !flight.is_stopping;
-	if (may) {
-		flight.count++;
-	}
-	pthread_mutex_unlock(&flight.lock);
-	return may;
-}
-
-static void leave(void)
-{
-	pthread_mutex_lock(&flight.lock);
-	if (--flight.count == 0) {
-		pthread_cond_broadcast(&flight.is_idle);
-	}
-	pthread_mutex_unlock(&flight.lock);
-}
 
 static void link_free(struct link *link)
 {
@@ -92,6 +61,36 @@ static struct link *link_of(SMFICTX *ctx)
 		return NULL;
 	}
 	return link;
+}
+
+/*
+ * Begins a callback: the connection, until leave(). NULL: no new work, or no memory; what the
+ * MTA asks for now is to be tried again.
+ */
+static struct link *enter(SMFICTX *ctx)
+{
+	struct link *link;
+
+	if (!flight_enter()) {
+		return NULL;
+	}
+	link = link_of(ctx);
+	if (link == NULL) {
+		flight_leave();
+	}
+	return link;
+}
+
+static sfsistat leave(sfsistat result)
+{
+	flight_leave();
+	return result;
+}
+
+/* What to return where nothing is to be said. */
+static sfsistat no_answer(bool has_reply)
+{
+	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
 }
 
 static struct span macro(SMFICTX *ctx, const char *name)
@@ -179,22 +178,16 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
     unsigned long unused_2, unsigned long unused_3, unsigned long *actions_out,
     unsigned long *steps_out, unsigned long *unused_2_out, unsigned long *unused_3_out)
 {
-	struct link *link;
-	sfsistat result = SMFIS_REJECT;
+	struct link *link = enter(ctx);
 
 	(void)unused_2;
 	(void)unused_3;
 	*unused_2_out = 0;
 	*unused_3_out = 0;
-	if (!enter()) {
+	if (link == NULL) {
 		return SMFIS_REJECT;
 	}
-	link = link_of(ctx);
-	if (link) {
-		result = negotiate(ctx, link, actions, steps, actions_out, steps_out);
-	}
-	leave();
-	return result;
+	return leave(negotiate(ctx, link, actions, steps, actions_out, steps_out));
 }
 
 static bool read_ip(const struct sockaddr *address, struct ip *out)
@@ -221,53 +214,40 @@ static bool read_ip(const struct sockaddr *address, struct ip *out)
 
 static sfsistat on_connect(SMFICTX *ctx, char *host, struct sockaddr *address)
 {
-	struct link *link;
-	bool has_reply = true;
+	struct session_connection facts = { .host = span_of(host) };
+	struct link *link = enter(ctx);
 
-	if (!enter()) {
+	if (link == NULL) {
 		return SMFIS_TEMPFAIL;
 	}
-	link = link_of(ctx);
-	if (link) {
-		struct session_connection facts = { .host = span_of(host) };
-
-		/* Sendmail's version does not start so, and is not sent unless asked for. */
-		facts.mta = span_starts_with_case(macro(ctx, "v"), SPAN("Postfix"))
-				? MTA_POSTFIX
-				: MTA_SENDMAIL;
-		facts.has_ip = read_ip(address, &facts.ip);
-		facts.lacks_mailers = !link->wants_mailer;
-		session_connect(link->session, &facts);
-		has_reply = link->has_connect_reply;
-	}
-	leave();
-	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+	/* Sendmail's version does not start so, and is not sent unless asked for. */
+	facts.mta = span_starts_with_case(macro(ctx, "v"), SPAN("Postfix"))
+			? MTA_POSTFIX
+			: MTA_SENDMAIL;
+	facts.has_ip = read_ip(address, &facts.ip);
+	facts.lacks_mailers = !link->wants_mailer;
+	session_connect(link->session, &facts);
+	return leave(no_answer(link->has_connect_reply));
 }
 
-/* What fails here shows at RCPT, which has a reply in any case. */
+/* What fails in the session shows at RCPT, which has a reply in any case. */
 static sfsistat on_mail(SMFICTX *ctx, char **arguments)
 {
-	struct link *link;
-	bool has_reply = true;
+	struct link *link = enter(ctx);
 
-	if (!enter()) {
+	if (link == NULL) {
 		return SMFIS_TEMPFAIL;
 	}
-	link = link_of(ctx);
-	if (link) {
-		session_mail(link->session,
-		    &(struct session_sender){
-			.arguments = (const char *const *)arguments,
-			.client_address = macro(ctx, "{client_addr}"),
-			.login = macro(ctx, "{auth_authen}"),
-			.certificate = macro(ctx, "{cert_fp}"),
-			.is_encrypted = macro(ctx, "{tls_version}").len > 0,
-			.has_mailer = has_macro(ctx, "{mail_mailer}"),
-		    });
-		has_reply = link->has_mail_reply;
-	}
-	leave();
-	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+	session_mail(link->session,
+	    &(struct session_sender){
+		.arguments = (const char *const *)arguments,
+		.client_address = macro(ctx, "{client_addr}"),
+		.login = macro(ctx, "{auth_authen}"),
+		.certificate = macro(ctx, "{cert_fp}"),
+		.is_encrypted = macro(ctx, "{tls_version}").len > 0,
+		.has_mailer = has_macro(ctx, "{mail_mailer}"),
+	    });
+	return leave(no_answer(link->has_mail_reply));
 }
 
 /* The text is a format to libmilter's other end. */
@@ -309,22 +289,15 @@ static sfsistat answer_to(SMFICTX *ctx, struct answer answer)
 
 static sfsistat on_rcpt(SMFICTX *ctx, char **arguments)
 {
-	struct link *link;
-	sfsistat result = SMFIS_TEMPFAIL;
+	struct link *link = enter(ctx);
+	struct span mailer;
 
-	if (!enter()) {
+	if (link == NULL) {
 		return SMFIS_TEMPFAIL;
 	}
-	link = link_of(ctx);
-	if (link) {
-		struct span mailer =
-		    link->wants_mailer ? macro(ctx, "{rcpt_mailer}") : SPAN("");
-
-		result = answer_to(ctx, session_rcpt(link->session,
-					    (const char *const *)arguments, mailer));
-	}
-	leave();
-	return result;
+	mailer = link->wants_mailer ? macro(ctx, "{rcpt_mailer}") : SPAN("");
+	return leave(answer_to(ctx,
+	    session_rcpt(link->session, (const char *const *)arguments, mailer)));
 }
 
 static sfsistat on_data(SMFICTX *ctx)
@@ -335,19 +308,13 @@ static sfsistat on_data(SMFICTX *ctx)
 
 static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 {
-	struct link *link;
-	bool has_reply = true;
+	struct link *link = enter(ctx);
 
-	if (!enter()) {
+	if (link == NULL) {
 		return SMFIS_TEMPFAIL;
 	}
-	link = link_of(ctx);
-	if (link) {
-		session_header(link->session, span_of(name), span_of(value));
-		has_reply = link->has_header_reply;
-	}
-	leave();
-	return has_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+	session_header(link->session, span_of(name), span_of(value));
+	return leave(no_answer(link->has_header_reply));
 }
 
 static bool apply(SMFICTX *ctx, const struct plan *plan)
@@ -392,45 +359,30 @@ static sfsistat end_message(SMFICTX *ctx, struct session *session)
 
 static sfsistat on_end(SMFICTX *ctx)
 {
-	struct link *link;
-	sfsistat result = SMFIS_TEMPFAIL;
+	struct link *link = enter(ctx);
 
-	if (!enter()) {
-		return SMFIS_TEMPFAIL;
-	}
-	link = link_of(ctx);
-	if (link) {
-		result = end_message(ctx, link->session);
-	}
-	leave();
-	return result;
+	return link ? leave(end_message(ctx, link->session)) : SMFIS_TEMPFAIL;
 }
 
 static sfsistat on_abort(SMFICTX *ctx)
 {
-	const struct link *link;
+	struct link *link = enter(ctx);
 
-	if (enter()) {
-		link = smfi_getpriv(ctx);
-		if (link) {
-			session_abort(link->session);
-		}
-		leave();
+	if (link == NULL) {
+		return SMFIS_CONTINUE;
 	}
-	return SMFIS_CONTINUE;
+	session_abort(link->session);
+	return leave(SMFIS_CONTINUE);
 }
 
-/* Also for connections that never got as far as negotiating. */
+/* Also for connections that never got as far as negotiating, and while the process stops. */
 static sfsistat on_close(SMFICTX *ctx)
 {
-	bool is_counted = enter();
+	bool is_counted = flight_enter();
 
 	link_free(smfi_getpriv(ctx));
 	smfi_setpriv(ctx, NULL);
-	if (is_counted) {
-		leave();
-	}
-	return SMFIS_CONTINUE;
+	return is_counted ? leave(SMFIS_CONTINUE) : SMFIS_CONTINUE;
 }
 
 enum status libmilter_open(int fd, bool listens_on_tcp,
@@ -472,32 +424,20 @@ enum status libmilter_run(void)
 
 bool libmilter_close(void)
 {
-	struct timespec until;
-	struct timespec reply_wait = { .tv_nsec = REPLY_WAIT_MS * 1000000L };
-	bool had_any;
-	bool is_idle;
-	int result = 0;
+	const struct timespec reply_wait = { .tv_nsec = REPLY_WAIT_MS * 1000000L };
+	unsigned count = flight_close();
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += LIBMILTER_STOP_WAIT_S;
-	pthread_mutex_lock(&flight.lock);
-	flight.is_stopping = true;
-	had_any = flight.count > 0;
-	if (had_any) {
-		log_info("waiting for %u callbacks under way", flight.count);
+	if (count == 0) {
+		return true;
 	}
-	while (flight.count > 0 && result == 0) {
-		result = pthread_cond_clockwait(&flight.is_idle, &flight.lock,
-		    CLOCK_MONOTONIC, &until);
+	log_info("waiting for %u callbacks under way", count);
+	if (!flight_wait(LIBMILTER_STOP_WAIT_S)) {
+		return false;
 	}
-	is_idle = flight.count == 0;
-	pthread_mutex_unlock(&flight.lock);
-	if (had_any && is_idle) {
-		/*
-		 * libmilter writes the last replies after the callbacks have returned, and
-		 * tells nobody when it has.
-		 */
-		nanosleep(&reply_wait, NULL);
-	}
-	return is_idle;
+	/*
+	 * libmilter writes the last replies after the callbacks have returned, and tells
+	 * nobody when it has.
+	 */
+	nanosleep(&reply_wait, NULL);
+	return true;
 }
