@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 
 from support.faults import FastFollower, make_server, section  # noqa: E402
+from support.follower import mailbox  # noqa: E402
 from support.sendmail import SendmailSite  # noqa: E402
 from support.site import Site, judge_milters  # noqa: E402
 from support.slapd import Slapd  # noqa: E402
@@ -32,6 +33,14 @@ def slapd(request, folder):
     server = Slapd(f"{folder}/slapd", request.param)
     yield server
     server.close()
+
+
+@pytest.fixture
+def server(folder):
+    """A slapd with a domain and adam."""
+    made = make_server(folder, mailbox("adam"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from support import cases
 from support.daemons import Daemon, coexistctl
 from support.milterclient import MilterClient
-from support.policy import PolicyClient
+from support.policyd import PolicyClient
 from support.wait import wait_for
 
 EXIT_CODES = {"deliver": 0, "foreign": 0, "unknown": 67, "invalid": 65, "denied": 77, "loop": 65,
@@ -39,7 +39,7 @@ milter {{ listen = "unix:{folder}/milter" }}
 {self.settings(name, folder)}
 log {{ level = "debug" }}
 """)
-        self.policy_socket = f"{folder}/policy"
+        self.policy_socket = f"unix:{folder}/policy"
         self.milter_address = f"unix:{folder}/milter"
         self.syncd = Daemon("coexist-syncd", self.conf, folder)
         self.policyd = Daemon("coexist-policyd", self.conf, folder)
@@ -112,12 +112,12 @@ def differences_of_policy(client, case):
         local = local[1:-1]
     request = {"recipient": local + at + domain, "sender": "probe@outside.example",
                "client_address": case.ip or "203.0.113.250", "sasl_username": case.login}
-    answer = client.ask({**request, "policy_context": "recipient"})
+    answer = client.ask(**request, policy_context="recipient")
     reply = expected_reply(case)
     if answer[:9] != (reply or "DUNNO"):
         return f"{case}: policy says {answer}"
     if case.extra in RELAY:
-        answer = client.ask({**request, "policy_context": "relay"})
+        answer = client.ask(**request, policy_context="relay")
         if answer[:9] != RELAY[case.extra]:
             return f"{case}: policy, relay, says {answer}"
     return None

@@ -9,9 +9,8 @@ import pytest
 from support.ldif import (CONTAINERS, change, connector, connector_dn, custom, domain, domain_dn,
                           group, mailbox, person_dn)
 from support.ledger import At, Refused
-from support.policy import PolicyClient
+from support.policyd import MapClient, PolicyClient
 from support.postfix import coexist_settings
-from support.socketmap import MapClient
 from support.wait import FACTOR, free_port, wait_for
 
 SENDER = "sue@outside.example"
@@ -378,20 +377,20 @@ def test_without_a_replica_everything_is_temporary(make_site):
     site.milter.start()
     site.postfix.start()
     assert site.rcpt_status("plain@acme.example").startswith("451 4.3")
-    sockets = f"{site.postfix.queue}/coexist"
+    sockets = f"unix:{site.postfix.queue}/coexist"
     with PolicyClient(f"{sockets}/policy") as policy:
         for context in ("relay", "recipient", ""):
             for recipient in ("plain@acme.example", "x@elsewhere.example"):
-                action = policy.ask({"recipient": recipient, "client_address": "192.0.2.1",
-                                     "policy_context": context})
+                action = policy.ask(recipient=recipient, client_address="192.0.2.1",
+                                    policy_context=context)
                 assert action.startswith("451 4.3.0 "), (context, recipient, action)
     with MapClient(f"{sockets}/map") as maps:
-        assert maps.query("transport", "*") == "NOTFOUND "
+        assert maps.ask("transport", "*") == "NOTFOUND "
         for name, key in (("transport", "plain@acme.example"), ("domains", "acme.example"),
                           ("mailbox_domains", "acme.example"), ("relay_domains", "acme.example"),
                           ("recipients", "plain@acme.example"), ("login", "plain@acme.example"),
                           ("primary", "plain@acme.example")):
-            assert maps.query(name, key).startswith("TEMP "), name
+            assert maps.ask(name, key).startswith("TEMP "), name
     # The milter alone, where Postfix asks nobody else.
     site.postfix.set(smtpd_relay_restrictions="permit_mynetworks, reject_unauth_destination",
                      smtpd_recipient_restrictions="", relay_domains="acme.example",

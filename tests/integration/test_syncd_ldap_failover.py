@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from support.follower import DOMAIN, PEOPLE, Follower, mailbox
+from support.follower import PEOPLE, Follower, mailbox
 from support.mirror import Mirror
 from support.network import Gate
-from support.slapd import EXAMPLE_SUFFIX, Slapd
+from support.slapd import EXAMPLE_SUFFIX
 from support.wait import free_port, wait_for
 
 
@@ -19,14 +19,6 @@ def mirror(request, folder):
     servers = Mirror(folder, has_session_log=getattr(request, "param", True))
     yield servers
     servers.close()
-
-
-@pytest.fixture
-def server(folder):
-    slapd = Slapd(f"{folder}/slapd")
-    slapd.add(DOMAIN + mailbox("adam"))
-    yield slapd
-    slapd.close()
 
 
 @pytest.fixture

@@ -10,39 +10,19 @@ import signal
 
 import pytest
 
+from support.faults import edit_and_restart, edit_conf, make_server, section
 from support.follower import DOMAIN, PEOPLE, Follower, Proxy, mailbox
-from support.slapd import EXAMPLE_SUFFIX, Slapd
+from support.slapd import Slapd
 from support.wait import free_port, run, wait_for
-
-
-def section(folder, *servers, extra=""):
-    return f"""uri = "{' '.join(s.uri for s in servers)}"
-  starttls = false
-  base = "{EXAMPLE_SUFFIX}"
-  bind_dn = "cn=coexist,ou=services,{EXAMPLE_SUFFIX}"
-  bind_password_file = "{folder}/follower/ldap.secret"
-  {extra}"""
 
 
 def port_of(server):
     return int(server.uri.rstrip("/").rpartition(":")[2])
 
 
-def edit_conf(server, *edits):
-    path = f"{server.folder}/slapd.conf"
-    with open(path, encoding="utf-8") as conf:
-        text = conf.read()
-    for pattern, replacement in edits:
-        text, n = re.subn(pattern, replacement, text)
-        assert n > 0, pattern
-    with open(path, "w", encoding="utf-8") as conf:
-        conf.write(text)
-
-
 @pytest.fixture
 def server(folder):
-    slapd = Slapd(f"{folder}/slapd")
-    slapd.add(DOMAIN + mailbox("adam") + mailbox("eve"))
+    slapd = make_server(folder)
     yield slapd
     slapd.close()
 
@@ -81,14 +61,10 @@ def test_notices_a_server_that_hangs(folder, server, follow):
 def test_a_full_refresh_comes_at_its_interval_and_finds_changed_rights(folder, server, follow):
     """slapd says nothing when access rules hide an entry (T8)."""
     syncd = follow(extra='full_interval = "1s"')
-    server.stop()
-    edit_conf(server, (r"(?m)^# Passwords\..*$", f'access to dn.exact="uid=eve,{PEOPLE}" by * none'
-                       '\n\\g<0>'))
-    server.start()
+    edit_and_restart(server, (r"(?m)^# Passwords\..*$", f'access to dn.exact="uid=eve,{PEOPLE}"'
+                              ' by * none\n\\g<0>'))
     syncd.wait_has_not("eve@acme.example")
-    server.stop()
-    edit_conf(server, (r"(?m)^access to dn.exact=.uid=eve.*$", ""))
-    server.start()
+    edit_and_restart(server, (r"(?m)^access to dn.exact=.uid=eve.*$", ""))
     syncd.wait_has("eve@acme.example")
     syncd.assert_like_new(folder)
 
@@ -96,9 +72,7 @@ def test_a_full_refresh_comes_at_its_interval_and_finds_changed_rights(folder, s
 def test_a_server_that_learns_to_persist_is_no_longer_polled(server, follow):
     with open(f"{server.folder}/slapd.conf", encoding="utf-8") as conf:
         whole = conf.read()
-    server.stop()
-    edit_conf(server, (r"(?m)^(overlay\s+syncprov|syncprov-.*)$", ""))
-    server.start()
+    edit_and_restart(server, (r"(?m)^(overlay\s+syncprov|syncprov-.*)$", ""))
     syncd = follow(extra='poll_interval = "200ms"')
     assert syncd.status()["directories"][0]["state"] == "poll"
     server.stop()

@@ -6,18 +6,11 @@ import time
 
 import pytest
 
-from support.follower import DOMAIN, PEOPLE, Follower, Proxy, mailbox
+from support.faults import edit_and_restart
+from support.follower import PEOPLE, Follower, Proxy, mailbox
 from support.slapd import Slapd
 from support.tls import make_ca, make_certificate
 from support.wait import FACTOR, free_port, run, wait_for
-
-
-@pytest.fixture
-def server(folder):
-    slapd = Slapd(f"{folder}/slapd")
-    slapd.add(DOMAIN + mailbox("adam"))
-    yield slapd
-    slapd.close()
 
 
 @pytest.fixture
@@ -39,24 +32,10 @@ def follow(folder, server):
         follower.close()
 
 
-def rewrite_conf(server, *edits):
-    """Edits slapd.conf (pattern, replacement) and restarts slapd."""
-    path = f"{server.folder}/slapd.conf"
-    with open(path, encoding="utf-8") as conf:
-        text = conf.read()
-    for pattern, replacement in edits:
-        text, n = re.subn(pattern, replacement, text)
-        assert n > 0, pattern
-    server.stop()
-    with open(path, "w", encoding="utf-8") as conf:
-        conf.write(text)
-    server.start()
-
-
 # --- Polling ---
 
 def without_syncprov(server):
-    rewrite_conf(server, (r"(?m)^(overlay\s+syncprov|syncprov-.*)$", ""))
+    edit_and_restart(server, (r"(?m)^(overlay\s+syncprov|syncprov-.*)$", ""))
 
 
 def test_polls_where_there_is_no_syncprov(folder, server, follow):
@@ -101,7 +80,7 @@ def test_a_size_limit_removes_nothing_and_is_said(server, follow):
     syncd = follow().start()
     syncd.wait_has("user9@acme.example")
     before = syncd.dump()
-    rewrite_conf(server, (r"size=unlimited", "size=3"))
+    edit_and_restart(server, (r"size=unlimited", "size=3"))
     syncd.ask("refresh corp")
     syncd.wait_log("limits our searches|full refresh ended with result 4")
     syncd.daemon.stop()
@@ -110,7 +89,7 @@ def test_a_size_limit_removes_nothing_and_is_said(server, follow):
     syncd.start()
     syncd.wait_log("result 4, .*limits our searches")
     assert syncd.dump() == before
-    rewrite_conf(server, (r"size=3", "size=unlimited"))
+    edit_and_restart(server, (r"size=3", "size=unlimited"))
     syncd.ask("refresh corp")
     syncd.wait_has("more9@acme.example")
     syncd.wait_has_not("user9@acme.example")
@@ -121,7 +100,7 @@ def test_a_base_that_is_hidden_or_missing_removes_nothing(server, follow):
     syncd.wait_has("adam@acme.example")
     before = syncd.dump()
     syncd.daemon.stop()
-    rewrite_conf(server, (r"(?m)^# Passwords\..*$",
+    edit_and_restart(server, (r"(?m)^# Passwords\..*$",
                           f'access to * by dn.exact="{server.service_dn}" auth by * break\n\\g<0>'))
     server.add(mailbox("cain"))
     syncd.start()
@@ -164,7 +143,7 @@ def test_a_password_that_others_can_read_is_not_used(server, follow):
 
 
 def test_external_over_ldapi(server, follow):
-    rewrite_conf(server, (r'(?m)^(rootpw.*)$',
+    edit_and_restart(server, (r'(?m)^(rootpw.*)$',
                           r'\1\nauthz-regexp "gidNumber=0\\+uidNumber=0,cn=peercred,.*" '
                           f'"{server.service_dn}"'))
     syncd = follow(uri=f'"{server.ldapi}"', sasl_mech='"EXTERNAL"', bind_dn=None,
@@ -184,7 +163,7 @@ def tls(folder, server):
     server.ldaps_port = free_port()
     server.ldaps = f"ldaps://127.0.0.1:{server.ldaps_port}"
     server.listeners.append(server.ldaps)
-    rewrite_conf(server, (r"(?m)^(pidfile.*)$", rf"\1\nTLSCACertificateFile {ca}\n"
+    edit_and_restart(server, (r"(?m)^(pidfile.*)$", rf"\1\nTLSCACertificateFile {ca}\n"
                           f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}\n"))
     return ca
 
@@ -212,7 +191,7 @@ def test_tls_that_proves_nothing_is_refused(folder, server, tls, follow, scheme,
         ca = make_ca(folder, "stranger")
     else:
         certificate, key = make_certificate(folder, tls, "other", "IP:127.0.0.2,DNS:other.example")
-        rewrite_conf(server, (r"slapd\.pem", "other.pem"), (r"(?m)^(TLS.*/)slapd\.key", r"\1other.key"))
+        edit_and_restart(server, (r"slapd\.pem", "other.pem"), (r"(?m)^(TLS.*/)slapd\.key", r"\1other.key"))
     how = ({"starttls": "true"} if scheme == "starttls" else {"uri": f'"{server.ldaps}"'})
     syncd = follow(tls_ca_file=f'"{ca}"', **how).start()
     syncd.wait_log("error:.*certificate")

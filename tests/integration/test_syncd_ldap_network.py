@@ -10,21 +10,13 @@ import time
 
 import pytest
 
-from support.follower import DOMAIN, PEOPLE, Follower, Proxy, mailbox
+from support.follower import PEOPLE, Follower, Proxy, mailbox
 from support.network import Coalescer, Gate, Namespace, cpu_seconds
-from support.slapd import EXAMPLE_SUFFIX, Slapd
+from support.slapd import EXAMPLE_SUFFIX
 from support.tls import make_ca, make_certificate
 from support.wait import FACTOR, free_port, run, wait_for
 
 IDLE = 0.25  # of one processor is far more than it takes to wait
-
-
-@pytest.fixture
-def server(folder):
-    slapd = Slapd(f"{folder}/slapd")
-    slapd.add(DOMAIN + mailbox("adam"))
-    yield slapd
-    slapd.close()
 
 
 @pytest.fixture
