@@ -71,11 +71,6 @@ bool expansion_is_trusted(const struct expansion *);
 /* May use one-off addresses. */
 bool expansion_may_relay(const struct expansion *);
 
-static inline struct span address_domain(const struct address *address)
-{
-	return (struct span){ address->domain, address->domain_len };
-}
-
 static inline enum delivery_kind worse_kind(enum delivery_kind a, enum delivery_kind b)
 {
 	return a > b ? a : b;

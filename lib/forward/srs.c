@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "forward/fields.h"
+
 enum {
 	TAG_SIZE = 4,
 	HASH_SIZE = 4,
@@ -11,13 +13,18 @@ enum {
 	DAY_SLOTS = 1024,
 	DAY_S = 24 * 60 * 60,
 	PARTS_MAX = 3,
-	/* All that a hash is made of: a local part and a domain, and a day. */
-	HASHED_MAX = ADDRESS_VALUE_MAX + ADDRESS_DOMAIN_MAX + DAY_SIZE,
 };
 
 static const char base32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-static const char base64[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Others may be told to write longer ones (postsrsd -n). */
+static const struct fields_digest hash_kind = {
+	.digest = SECRET_SHA1,
+	.alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+	.bits = 6,
+	.least = HASH_SIZE,
+	.most = 27,
+};
 
 static bool is_separator(char c)
 {
@@ -31,91 +38,10 @@ static bool has_tag(struct span local, const char *tag)
 	       is_separator(local.ptr[TAG_SIZE]);
 }
 
-static struct span local_of(const struct address *address)
-{
-	return (struct span){ address->local, address->local_len };
-}
-
 bool srs_is_tagged(const struct address *address)
 {
-	return address_is_smtp(address) && (has_tag(local_of(address), "SRS0") ||
-					       has_tag(local_of(address), "SRS1"));
-}
-
-/* What stands before the next "=" goes to `out`; false: there is none, or nothing before it. */
-static bool take(struct span *rest, struct span *out)
-{
-	const char *end = rest->len ? memchr(rest->ptr, '=', rest->len) : NULL;
-
-	if (!end || end == rest->ptr) {
-		return false;
-	}
-	*out = (struct span){ rest->ptr, (size_t)(end - rest->ptr) };
-	rest->len -= out->len + 1;
-	rest->ptr = end + 1;
-	return true;
-}
-
-/* --- The hash --- */
-
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* False: the parts are longer than addresses are, or there is no digest. */
-static bool make_hash(const struct secrets *secrets, size_t index,
-    const struct span *parts, size_t count, char out[HASH_SIZE])
-{
-	unsigned char mac[SECRET_MAC_SIZE];
-	char text[HASHED_MAX];
-	size_t len = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (parts[i].len > sizeof(text) - len) {
-			return false;
-		}
-		for (size_t j = 0; j < parts[i].len; j++) {
-			text[len++] = lower(parts[i].ptr[j]);
-		}
-	}
-	struct span all = { text, len };
-
-	if (secrets_mac(secrets, index, SECRET_SHA1, &all, 1, mac) < 3) {
-		return false;
-	}
-	out[0] = base64[mac[0] >> 2];
-	out[1] = base64[(mac[0] & 3) << 4 | mac[1] >> 4];
-	out[2] = base64[(mac[1] & 15) << 2 | mac[2] >> 6];
-	out[3] = base64[mac[2] & 63];
-	return true;
-}
-
-/* Case is no matter: systems on the way may have changed it. */
-static enum status check_hash(const struct secrets *secrets, struct span hash,
-    const struct span *parts, size_t count)
-{
-	char expected[HASH_SIZE];
-
-	if (hash.len < HASH_SIZE) {
-		return CX_EINVAL;
-	}
-	hash.len = HASH_SIZE; /* of a longer one others check no more either */
-	for (size_t i = 0; i < secrets->count; i++) {
-		unsigned difference = 0;
-
-		if (!make_hash(secrets, i, parts, count, expected)) {
-			return CX_ETEMP;
-		}
-		for (size_t j = 0; j < HASH_SIZE; j++) {
-			difference |=
-			    (unsigned char)(lower(expected[j]) ^ lower(hash.ptr[j]));
-		}
-		if (difference == 0) {
-			return CX_OK;
-		}
-	}
-	return secrets->count ? CX_EINVAL : CX_ETEMP;
+	return address_is_smtp(address) && (has_tag(address_local(address), "SRS0") ||
+					       has_tag(address_local(address), "SRS1"));
 }
 
 /* --- The day --- */
@@ -179,8 +105,11 @@ static enum status forward_later(const struct secrets *secrets, struct span firs
 	char memory[ADDRESS_LOCAL_MAX + 1], hash[HASH_SIZE];
 	struct buf local;
 
-	if (!make_hash(secrets, 0, parts, 2, hash)) {
-		return CX_ETEMP;
+	enum status status =
+	    fields_sign(secrets, &hash_kind, parts, 2, hash, HASH_SIZE);
+
+	if (status != CX_OK) {
+		return status;
 	}
 	buf_init_fixed(&local, memory, sizeof(memory));
 	add_hash(&local, "SRS1", hash);
@@ -198,13 +127,16 @@ static enum status forward_first(const struct secrets *secrets,
 	const struct span parts[PARTS_MAX] = {
 		{ day, DAY_SIZE },
 		{ sender->domain, sender->domain_len },
-		local_of(sender),
+		address_local(sender),
 	};
 	struct buf local;
 
 	make_day(now_s, day);
-	if (!make_hash(secrets, 0, parts, PARTS_MAX, hash)) {
-		return CX_ETEMP;
+	enum status status =
+	    fields_sign(secrets, &hash_kind, parts, PARTS_MAX, hash, HASH_SIZE);
+
+	if (status != CX_OK) {
+		return status;
 	}
 	buf_init_fixed(&local, memory, sizeof(memory));
 	add_hash(&local, "SRS0", hash);
@@ -220,14 +152,14 @@ static bool split_later(struct span local, struct span *hash, struct span *first
     struct span *rest)
 {
 	*rest = (struct span){ local.ptr + TAG_SIZE + 1, local.len - TAG_SIZE - 1 };
-	return take(rest, hash) && take(rest, first) && rest->len > 1 &&
+	return fields_take(rest, hash) && fields_take(rest, first) && rest->len > 1 &&
 	       is_separator(rest->ptr[0]);
 }
 
 enum status srs_forward(const struct secrets *secrets, const struct address *sender,
     struct span domain, int64_t now_s, struct address *out)
 {
-	struct span local = local_of(sender), hash, first, rest;
+	struct span local = address_local(sender), hash, first, rest;
 
 	if (!address_is_smtp(sender) || sender->domain_len == 0) {
 		return CX_EINVAL;
@@ -253,7 +185,7 @@ static enum status reverse_later(const struct secrets *secrets, struct span loca
 	if (!split_later(local, &hash, &parts[0], &parts[1])) {
 		return CX_EINVAL;
 	}
-	enum status status = check_hash(secrets, hash, parts, 2);
+	enum status status = fields_verify(secrets, &hash_kind, parts, 2, hash);
 	if (status != CX_OK) {
 		return status;
 	}
@@ -266,7 +198,7 @@ static enum status reverse_later(const struct secrets *secrets, struct span loca
 enum status srs_reverse(const struct secrets *secrets, const struct address *address,
     int64_t now_s, int64_t max_age_s, struct address *out)
 {
-	struct span local = local_of(address), hash, parts[PARTS_MAX];
+	struct span local = address_local(address), hash, parts[PARTS_MAX];
 
 	if (!srs_is_tagged(address)) {
 		return CX_NOTFOUND;
@@ -275,11 +207,11 @@ enum status srs_reverse(const struct secrets *secrets, const struct address *add
 		return reverse_later(secrets, local, out);
 	}
 	parts[2] = (struct span){ local.ptr + TAG_SIZE + 1, local.len - TAG_SIZE - 1 };
-	if (!take(&parts[2], &hash) || !take(&parts[2], &parts[0]) ||
-	    !take(&parts[2], &parts[1]) || parts[2].len == 0) {
+	if (!fields_take(&parts[2], &hash) || !fields_take(&parts[2], &parts[0]) ||
+	    !fields_take(&parts[2], &parts[1]) || parts[2].len == 0) {
 		return CX_EINVAL;
 	}
-	enum status status = check_hash(secrets, hash, parts, PARTS_MAX);
+	enum status status = fields_verify(secrets, &hash_kind, parts, PARTS_MAX, hash);
 	if (status != CX_OK) {
 		return status;
 	}

@@ -17,7 +17,7 @@
  * The hash is the first 4 characters of base64 of an HMAC-SHA1 over what follows, in lower
  * case, without the separators; the day is the number of days since the epoch modulo 1024
  * in two characters of base32. postsrsd and libsrs2 do the same, so that either
- * reverses what the other made under one secret.
+ * reverses what the other made under one secret. Of a longer hash all characters must be right.
  *
  * Pure; nothing here knows which senders or domains are to be rewritten. SMTP addresses only.
  */

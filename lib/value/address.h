@@ -47,6 +47,17 @@ struct address {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 };
 
+/* Borrowed. */
+static inline struct span address_local(const struct address *address)
+{
+	return (struct span){ address->local, address->local_len };
+}
+
+static inline struct span address_domain(const struct address *address)
+{
+	return (struct span){ address->domain, address->domain_len };
+}
+
 /*
  * The canonical key "type:value" of an address ("smtp:adam@acme.example").
  * A key over ADDRESS_KEY_TEXT_MAX bytes is "type#" and the SHA-256 of the

@@ -40,11 +40,6 @@ static bool is(char c, int class)
 	return (classes[(unsigned char)c] & class) != 0;
 }
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* The end of the type that begins at `at`: where its "=" stands; NULL: not plain. */
 static const char *end_of_type(const char *at, const char *end)
 {
@@ -80,7 +75,7 @@ static bool add(struct key *out, const char *from, const char *to)
 		return false;
 	}
 	while (from < to) {
-		out->bytes[out->len++] = lower(*from++);
+		out->bytes[out->len++] = ascii_lower(*from++);
 	}
 	return true;
 }

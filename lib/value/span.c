@@ -2,11 +2,6 @@
 
 #include "value/span.h"
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -18,7 +13,7 @@ bool span_equal_case(struct span a, struct span b)
 		return false;
 	}
 	for (size_t i = 0; i < a.len; i++) {
-		if (lower(a.ptr[i]) != lower(b.ptr[i])) {
+		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {
 			return false;
 		}
 	}

@@ -32,6 +32,11 @@ static inline bool span_equal(struct span a, struct span b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 /* Equal but for the case of ASCII letters. */
 bool span_equal_case(struct span, struct span);
 bool span_starts_with_case(struct span, struct span prefix);

@@ -30,9 +30,7 @@ static void add_ascii_lower(struct buf *out, struct span text)
 
 	buf_add_span(out, text);
 	for (size_t i = start; i < out->len; i++) {
-		char c = out->data[i];
-
-		out->data[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+		out->data[i] = ascii_lower(out->data[i]);
 	}
 }
 

@@ -1,13 +1,11 @@
 /* What the decision says of addresses in the domain of SRS (SPEC section 9). */
 #include "config.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "decide/route.h"
 #include "forward/hop.h"
 #include "forward/srs.h"
 #include "tests/unit/org.h"
+#include "tests/unit/signing.h"
 #include "tests/unit/unit.h"
 
 #define ROWS(array) (sizeof(array) / sizeof((array)[0]))
@@ -15,15 +13,11 @@
 #define SRS "srs.acme.example"
 
 static struct org org;
-static struct secrets *secrets;
 static struct resolution resolution;
 
 static void setup(void)
 {
-	secrets = malloc(sizeof(*secrets));
-	ck_assert_ptr_nonnull(secrets);
-	secrets_init(secrets);
-	ck_assert(secrets_add(secrets, SPAN("tops3cret")));
+	signing_setup();
 	org_open(&org);
 	org_put_domain(&org);
 	org_put_mailbox(&org, "adam");
@@ -31,37 +25,28 @@ static void setup(void)
 	org.settings.srs_domain = SRS;
 	org.settings.srs_hop = "hop:[127.0.0.1]:27";
 	org.settings.srs_max_age_s = 21 * 86400;
-	org.view.srs_secrets = secrets;
+	org.view.srs_secrets = signing_secrets;
 }
 
 static void teardown(void)
 {
 	org_close(&org);
-	secrets_wipe(secrets);
-	free(secrets);
-}
-
-static struct address parse(const char *text)
-{
-	struct address address;
-
-	unit_assert_status(address_parse_internal(unit_text(text), &address), CX_OK, text);
-	return address;
+	signing_teardown();
 }
 
 static struct address sender_of(const char *text)
 {
-	struct address sender = parse(text), out;
+	struct address sender = signing_address(text), out;
 
-	ck_assert_int_eq(srs_forward(secrets, &sender, SPAN(SRS), ORG_NOW, &out), CX_OK);
+	ck_assert_int_eq(srs_forward(signing_secrets, &sender, SPAN(SRS), ORG_NOW, &out), CX_OK);
 	return out;
 }
 
 static struct address hop_of(const char *text)
 {
-	struct address target = parse(text), out;
+	struct address target = signing_address(text), out;
 
-	ck_assert_int_eq(hop_wrap(secrets, &target, SPAN(SRS), ORG_NOW, &out), CX_OK);
+	ck_assert_int_eq(hop_wrap(signing_secrets, &target, SPAN(SRS), ORG_NOW, &out), CX_OK);
 	return out;
 }
 
@@ -157,7 +142,7 @@ START_TEST(what_is_not_genuine_is_nobody)
 		"IMCEASMTP-y+40x+2Eexample@" SRS, "y%x.example@" SRS };
 
 	for (size_t i = 0; i < ROWS(rows); i++) {
-		struct address address = parse(rows[i]);
+		struct address address = signing_address(rows[i]);
 
 		ask(&address, true, "127.0.0.1");
 		assert_verdict(VERDICT_UNKNOWN, rows[i]);
@@ -202,16 +187,16 @@ START_TEST(an_object_that_has_the_address_comes_first)
 
 	org_put_mailbox(&org, "srs0=aaaa=aa=x.example=y");
 	org_look(&org);
-	org.view.srs_secrets = secrets;
+	org.view.srs_secrets = signing_secrets;
 	org.settings.srs_domain = "acme.example";
-	srs = parse("SRS0=aaaa=AA=x.example=y@acme.example");
+	srs = signing_address("SRS0=aaaa=AA=x.example=y@acme.example");
 	ask(&srs, false, "192.0.2.1");
 	ck_assert_int_eq(resolution.verdict, VERDICT_DELIVER);
 	ck_assert_int_eq(resolution.rule, RULE_MAILBOX);
-	srs = parse("adam@acme.example");
+	srs = signing_address("adam@acme.example");
 	ask(&srs, false, "192.0.2.1");
 	ck_assert_int_eq(resolution.verdict, VERDICT_DELIVER);
-	srs = parse("SRS0+x@acme.example"); /* not SRS0 with an extension */
+	srs = signing_address("SRS0+x@acme.example"); /* not SRS0 with an extension */
 	ask(&srs, true, "192.0.2.1");
 	assert_verdict(VERDICT_UNKNOWN, "forged");
 }
@@ -233,7 +218,7 @@ START_TEST(what_is_genuine_goes_by_the_hop)
 {
 	struct address srs = sender_of("carol@partner.example");
 	struct address hop = hop_of("eve@outside.example");
-	struct address forged = parse("HOP0=0123456789abcdef01234567=11=x.example=y@" SRS);
+	struct address forged = signing_address("HOP0=0123456789abcdef01234567=11=x.example=y@" SRS);
 
 	assert_route(&srs, CX_OK, "hop:[127.0.0.1]:27");
 	assert_route(&hop, CX_OK, "hop:[127.0.0.1]:27");

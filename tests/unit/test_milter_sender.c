@@ -7,6 +7,7 @@
 #include "forward/hop.h"
 #include "forward/srs.h"
 #include "milter/sender.h"
+#include "tests/unit/signing.h"
 #include "tests/unit/unit.h"
 
 #define ROWS(array) (sizeof(array) / sizeof((array)[0]))
@@ -16,27 +17,22 @@
 
 static struct envelope envelope;
 static struct plan plan;
-static struct secrets *secrets;
 static struct address sender;
 
 static void setup(void)
 {
-	secrets = malloc(sizeof(*secrets));
-	ck_assert_ptr_nonnull(secrets);
-	secrets_init(secrets);
-	ck_assert(secrets_add(secrets, SPAN("tops3cret")));
+	signing_setup();
 	envelope_init(&envelope);
 	envelope_begin(&envelope, MTA_POSTFIX, false);
 	plan_init(&plan);
-	ck_assert_int_eq(address_parse_internal(SPAN("carol@partner.example"), &sender), CX_OK);
+	sender = signing_address("carol@partner.example");
 }
 
 static void teardown(void)
 {
 	plan_release(&plan);
 	envelope_release(&envelope);
-	secrets_wipe(secrets);
-	free(secrets);
+	signing_teardown();
 }
 
 /* How the delivery leaves: 'f' foreign, 'h' foreign with a next hop, 'o' ours. */
@@ -69,7 +65,7 @@ static void add(const char *typed, const char *to, char how)
 
 static enum sender_fate rewrite(bool has_hop, struct buf *text)
 {
-	const struct sender_rule rule = { .secrets = secrets, .domain = SRS,
+	const struct sender_rule rule = { .secrets = signing_secrets, .domain = SRS,
 		.has_hop = has_hop, .now_s = NOW };
 	enum sender_fate fate;
 
@@ -93,7 +89,7 @@ START_TEST(a_message_that_leaves_whole_gets_one_sender)
 	last = &plan.edits[plan.count - 1];
 	ck_assert_int_eq(last->kind, EDIT_SENDER);
 	ck_assert_int_eq(address_parse_path(span_of(last->address), &srs), CX_OK);
-	ck_assert_int_eq(srs_reverse(secrets, &srs, NOW, 86400, &back), CX_OK);
+	ck_assert_int_eq(srs_reverse(signing_secrets, &srs, NOW, 86400, &back), CX_OK);
 	ck_assert_str_eq(back.local, "carol");
 	ck_assert_str_eq(plan.edits[0].address, "<x@pop.example>");
 	ck_assert_str_eq(plan.edits[1].address, "<y@pop.example>");
@@ -122,7 +118,7 @@ START_TEST(who_leaves_beside_others_goes_by_the_hop)
 	add(staying[_i].typed, staying[_i].to, staying[_i].how);
 	ck_assert_int_eq(rewrite(true, &text), SENDER_BY_HOP);
 	ck_assert_int_eq(address_parse_path(span_of(plan.edits[0].address), &wrapped), CX_OK);
-	ck_assert_int_eq(hop_unwrap(secrets, &wrapped, NOW, &out), CX_OK);
+	ck_assert_int_eq(hop_unwrap(signing_secrets, &wrapped, NOW, &out), CX_OK);
 	ck_assert_str_eq(out.local, "x");
 	for (size_t i = 1; i < plan.count; i++) {
 		ck_assert_int_ne(plan.edits[i].kind, EDIT_SENDER);

@@ -1,10 +1,10 @@
 #include "config.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "forward/srs.h"
-#include "unit.h"
+#include "tests/unit/signing.h"
+#include "tests/unit/unit.h"
 
 #define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
 
@@ -27,6 +27,8 @@ static const struct {
 	{ "SRS0+abcd=AB=other.example=user@forwarder.example",
 	  "SRS1=+vI9=forwarder.example=+abcd=AB=other.example=user@srs.acme.example" },
 	{ "a=b@x.example", "SRS0=jwC0=JL=x.example=a=b@srs.acme.example" },
+	{ "a b@partner.example", "SRS0=IYsn=JL=partner.example=a b@srs.acme.example" },
+	{ "j\xc3\xb6s\xc3\xa9@partner.example", "SRS0=7DFZ=JL=partner.example=j\xc3\xb6s\xc3\xa9@srs.acme.example" },
 };
 
 /* What comes back to us. */
@@ -39,7 +41,10 @@ static const struct {
 	{ "in capitals", "SRS0=IOGL=JL=PARTNER.EXAMPLE=CAROL@srs.acme.example", CX_OK, "CAROL@partner.example" },
 	{ "in small letters", "srs0=iogl=jl=partner.example=carol@srs.acme.example", CX_OK, "carol@partner.example" },
 	{ "another separator", "SRS0-iOGL=JL=partner.example=carol@srs.acme.example", CX_OK, "carol@partner.example" },
-	{ "a longer hash", "SRS0=iOGLx=JL=partner.example=carol@srs.acme.example", CX_OK, "carol@partner.example" },
+	{ "a longer hash", "SRS0=iOGLGAvW=JL=partner.example=carol@srs.acme.example", CX_OK, "carol@partner.example" },
+	{ "a whole hash", "SRS0=iOGLGAvWNTbEe5XurVwCLiphDtE=JL=partner.example=carol@srs.acme.example", CX_OK, "carol@partner.example" },
+	{ "a longer hash, forged", "SRS0=iOGLGAvX=JL=partner.example=carol@srs.acme.example", CX_EINVAL, NULL },
+	{ "longer than hashes are", "SRS0=iOGLGAvWNTbEe5XurVwCLiphDtEx=JL=partner.example=carol@srs.acme.example", CX_EINVAL, NULL },
 	{ "of a later one", "SRS1=chog=orig.example==abcd=AB=other.example=user@srs.acme.example", CX_OK,
 	  "SRS0=abcd=AB=other.example=user@orig.example" },
 	{ "a forged hash", "SRS0=iOGM=JL=partner.example=carol@srs.acme.example", CX_EINVAL, NULL },
@@ -62,30 +67,6 @@ static const struct {
 };
 /* clang-format on */
 
-static struct secrets *secrets;
-
-static void setup(void)
-{
-	secrets = malloc(sizeof(*secrets));
-	ck_assert_ptr_nonnull(secrets);
-	secrets_init(secrets);
-	ck_assert(secrets_add(secrets, SPAN("tops3cret")));
-}
-
-static void teardown(void)
-{
-	secrets_wipe(secrets);
-	free(secrets);
-}
-
-static struct address parse(const char *text)
-{
-	struct address address;
-
-	unit_assert_status(address_parse_internal(unit_text(text), &address), CX_OK, text);
-	return address;
-}
-
 static void assert_address(const struct address *address, const char *expected,
     const char *label)
 {
@@ -101,16 +82,16 @@ static void assert_address(const struct address *address, const char *expected,
 
 static enum status forward(const char *sender, int64_t now, struct address *out)
 {
-	struct address address = parse(sender);
+	struct address address = signing_address(sender);
 
-	return srs_forward(secrets, &address, SPAN("srs.acme.example"), now, out);
+	return srs_forward(signing_secrets, &address, SPAN("srs.acme.example"), now, out);
 }
 
 static enum status reverse(const char *text, int64_t now, struct address *out)
 {
-	struct address address = parse(text);
+	struct address address = signing_address(text);
 
-	return srs_reverse(secrets, &address, now, MAX_AGE, out);
+	return srs_reverse(signing_secrets, &address, now, MAX_AGE, out);
 }
 
 START_TEST(rewrites_as_postsrsd_does)
@@ -152,7 +133,7 @@ START_TEST(senders_that_only_look_like_it_are_rewritten_like_all)
 	for (size_t i = 0; i < sizeof(senders) / sizeof(senders[0]); i++) {
 		unit_assert_status(forward(senders[i], NOW, &out), CX_OK, senders[i]);
 		ck_assert_mem_eq(out.local, "SRS0=", 5);
-		unit_assert_status(srs_reverse(secrets, &out, NOW, MAX_AGE, &back), CX_OK,
+		unit_assert_status(srs_reverse(signing_secrets, &out, NOW, MAX_AGE, &back), CX_OK,
 		    senders[i]);
 		assert_address(&back, senders[i], senders[i]);
 	}
@@ -166,35 +147,29 @@ START_TEST(expires_after_its_days_however_often_the_days_wrap)
 	for (int64_t start = NOW; start < NOW + (int64_t)2048 * DAY; start += 333 * DAY) {
 		ck_assert_int_eq(forward("carol@partner.example", start, &made), CX_OK);
 		ck_assert_int_eq(
-		    srs_reverse(secrets, &made, start + 21 * DAY, MAX_AGE, &out), CX_OK);
+		    srs_reverse(signing_secrets, &made, start + 21 * DAY, MAX_AGE, &out), CX_OK);
 		ck_assert_int_eq(
-		    srs_reverse(secrets, &made, start + 22 * DAY, MAX_AGE, &out), CX_EINVAL);
+		    srs_reverse(signing_secrets, &made, start + 22 * DAY, MAX_AGE, &out), CX_EINVAL);
 		/* Another machine's clock was ahead of ours. */
-		ck_assert_int_eq(srs_reverse(secrets, &made, start - DAY, MAX_AGE, &out), CX_OK);
+		ck_assert_int_eq(srs_reverse(signing_secrets, &made, start - DAY, MAX_AGE, &out), CX_OK);
 		ck_assert_int_eq(
-		    srs_reverse(secrets, &made, start - 2 * DAY, MAX_AGE, &out), CX_EINVAL);
+		    srs_reverse(signing_secrets, &made, start - 2 * DAY, MAX_AGE, &out), CX_EINVAL);
 	}
 }
 END_TEST
 
 START_TEST(the_first_secret_signs_and_all_verify)
 {
-	struct secrets *later = malloc(sizeof(*later));
-	struct address old, new, out;
+	const struct secrets *later = signing_other_secrets("another", "tops3cret");
+	const struct secrets *none = signing_other_secrets(NULL, NULL);
+	struct address sender = signing_address("carol@partner.example"), old, new, out;
 
-	ck_assert_ptr_nonnull(later);
-	secrets_init(later);
-	ck_assert(secrets_add(later, SPAN("another")));
-	ck_assert(secrets_add(later, SPAN("tops3cret")));
 	ck_assert_int_eq(forward("carol@partner.example", NOW, &old), CX_OK);
 	ck_assert_int_eq(srs_reverse(later, &old, NOW, MAX_AGE, &out), CX_OK);
-	struct address sender = parse("carol@partner.example");
 	ck_assert_int_eq(srs_forward(later, &sender, SPAN("srs.acme.example"), NOW, &new), CX_OK);
-	ck_assert_int_eq(srs_reverse(secrets, &new, NOW, MAX_AGE, &out), CX_EINVAL);
-	secrets_init(later);
-	ck_assert_int_eq(srs_reverse(later, &new, NOW, MAX_AGE, &out), CX_ETEMP);
-	ck_assert_int_eq(srs_forward(later, &sender, SPAN("srs.acme.example"), NOW, &new), CX_ETEMP);
-	free(later);
+	ck_assert_int_eq(srs_reverse(signing_secrets, &new, NOW, MAX_AGE, &out), CX_EINVAL);
+	ck_assert_int_eq(srs_reverse(none, &new, NOW, MAX_AGE, &out), CX_ETEMP);
+	ck_assert_int_eq(srs_forward(none, &sender, SPAN("srs.acme.example"), NOW, &new), CX_ETEMP);
 }
 END_TEST
 
@@ -207,7 +182,7 @@ START_TEST(what_grows_too_long_is_left_alone)
 	snprintf(text, sizeof(text), "%s@x.example", unit_repeat('a', ADDRESS_LOCAL_MAX - 23));
 	unit_assert_status(forward(text, NOW, &out), CX_OK, "just fits");
 	ck_assert_uint_eq(out.local_len, ADDRESS_LOCAL_MAX);
-	unit_assert_status(srs_reverse(secrets, &out, NOW, MAX_AGE, &back), CX_OK, "and back");
+	unit_assert_status(srs_reverse(signing_secrets, &out, NOW, MAX_AGE, &back), CX_OK, "and back");
 	snprintf(text, sizeof(text), "%s@x.example", unit_repeat('a', ADDRESS_LOCAL_MAX - 22));
 	unit_assert_status(forward(text, NOW, &out), CX_ETOOLONG, "one more");
 }
@@ -218,14 +193,14 @@ START_TEST(secrets_are_few_and_short)
 	const char *text = unit_repeat('x', SECRET_LENGTH_MAX + 1);
 	unsigned char mac[SECRET_MAC_SIZE];
 
-	ck_assert(!secrets_add(secrets, SPAN("")));
-	ck_assert(!secrets_add(secrets, span_of(text)));
+	ck_assert(!secrets_add(signing_secrets, SPAN("")));
+	ck_assert(!secrets_add(signing_secrets, span_of(text)));
 	for (size_t i = 1; i < SECRETS_MAX; i++) {
-		ck_assert(secrets_add(secrets, (struct span){ text, SECRET_LENGTH_MAX }));
+		ck_assert(secrets_add(signing_secrets, (struct span){ text, SECRET_LENGTH_MAX }));
 	}
-	ck_assert(!secrets_add(secrets, SPAN("y")));
-	ck_assert_uint_eq(secrets_mac(secrets, 0, SECRET_SHA1, NULL, 0, mac), 20);
-	ck_assert_uint_eq(secrets_mac(secrets, SECRETS_MAX, SECRET_SHA1, NULL, 0, mac), 0);
+	ck_assert(!secrets_add(signing_secrets, SPAN("y")));
+	ck_assert_uint_eq(secrets_mac(signing_secrets, 0, SECRET_SHA1, NULL, 0, mac), 20);
+	ck_assert_uint_eq(secrets_mac(signing_secrets, SECRETS_MAX, SECRET_SHA1, NULL, 0, mac), 0);
 }
 END_TEST
 
@@ -237,11 +212,11 @@ START_TEST(digests_are_those_of_the_rfcs)
 	const struct span parts[] = { SPAN("what do ya want "), SPAN(""), SPAN("for nothing?") };
 	unsigned char mac[SECRET_MAC_SIZE];
 
-	secrets_init(secrets);
-	ck_assert(secrets_add(secrets, SPAN("Jefe")));
-	ck_assert_uint_eq(secrets_mac(secrets, 0, SECRET_SHA1, parts, 3, mac), 20);
+	secrets_init(signing_secrets);
+	ck_assert(secrets_add(signing_secrets, SPAN("Jefe")));
+	ck_assert_uint_eq(secrets_mac(signing_secrets, 0, SECRET_SHA1, parts, 3, mac), 20);
 	ck_assert_mem_eq(mac, sha1, sizeof(sha1));
-	ck_assert_uint_eq(secrets_mac(secrets, 0, SECRET_SHA256, parts, 3, mac), 32);
+	ck_assert_uint_eq(secrets_mac(signing_secrets, 0, SECRET_SHA256, parts, 3, mac), 32);
 	ck_assert_mem_eq(mac, sha256, sizeof(sha256));
 }
 END_TEST
@@ -251,7 +226,7 @@ Suite *unit_suite(void)
 	Suite *suite = suite_create("srs");
 	TCase *tcase = tcase_create("all");
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_checked_fixture(tcase, signing_setup, signing_teardown);
 	tcase_add_loop_test(tcase, rewrites_as_postsrsd_does, 0, ROWS(vectors));
 	tcase_add_loop_test(tcase, what_it_rewrites_comes_back, 0, ROWS(vectors));
 	tcase_add_loop_test(tcase, takes_back_only_what_is_genuine, 0, ROWS(reversed));
