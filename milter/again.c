@@ -4,13 +4,64 @@
 
 #include "forward/trace.h"
 
-/* One recipient to nowhere. */
-static enum status cut(struct envelope *out, const struct envelope_entry *entry,
-    const struct resolution *resolution, unsigned max_deliveries)
+/* Of an address that stands in a local part; longer ones get a number. */
+#define PLAIN_MAX 200
+
+struct work {
+	struct envelope *out;
+	unsigned max_deliveries;
+	again_judge *judge;
+	void *context;
+	size_t left; /* recipients that are not cut */
+	unsigned cut_count;
+};
+
+/* Whether an address may stand in a local part as it is. */
+static bool is_plain(struct span text)
 {
-	const struct delivery nowhere = {
-		.address = SPAN(TRACE_BOUNCE_ADDRESS),
-		.key = SPAN("smtp:" TRACE_BOUNCE_ADDRESS),
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+		bool is_within = (c == '.' && i > 0 && text.ptr[i - 1] != '.') || (c == '-' && i > 0);
+
+		if (!is_within && c != '@' && c != '_' && c != '+' &&
+		    !(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
+			return false;
+		}
+	}
+	return text.len > 0 && text.len <= PLAIN_MAX;
+}
+
+/*
+ * Where one recipient goes to nowhere: an address of its own, as each is bounced for itself,
+ * and one that reads like it, as bounces show it too.
+ */
+static void name_nowhere(const struct work *work, const struct envelope_entry *entry,
+    struct buf *out)
+{
+	static const struct span type = { "smtp:", 5 };
+	struct span own = entry->key;
+
+	buf_add_span(out, type);
+	if (own.len > type.len && span_equal((struct span){ own.ptr, type.len }, type)) {
+		own = (struct span){ own.ptr + type.len, own.len - type.len };
+	}
+	if (is_plain(own)) {
+		for (size_t i = 0; i < own.len; i++) {
+			buf_add_char(out, own.ptr[i] == '@' ? '=' : own.ptr[i]);
+		}
+	} else {
+		buf_printf(out, "loop%u", work->cut_count);
+	}
+	buf_add_text(out, "@" TRACE_BOUNCE_DOMAIN);
+}
+
+/* One recipient to nowhere. */
+static enum status cut(struct work *work, const struct envelope_entry *entry,
+    const struct resolution *resolution)
+{
+	char memory[PLAIN_MAX + 64];
+	struct buf key;
+	struct delivery nowhere = {
 		.kind = DELIVERY_REDIRECT,
 		.rule = RULE_LOOP,
 	};
@@ -21,16 +72,15 @@ static enum status cut(struct envelope *out, const struct envelope_entry *entry,
 		.delivery_count = 1,
 	};
 
-	return envelope_add(out, entry, &bounced, max_deliveries);
+	buf_init_fixed(&key, memory, sizeof(memory));
+	name_nowhere(work, entry, &key);
+	nowhere.key = buf_span(&key);
+	nowhere.address = (struct span){ key.data + 5, key.len - 5 };
+	work->cut_count++;
+	/* Not of those that the limit is for. */
+	work->max_deliveries++;
+	return envelope_add(work->out, entry, &bounced, work->max_deliveries);
 }
-
-struct work {
-	struct envelope *out;
-	unsigned max_deliveries;
-	again_judge *judge;
-	void *context;
-	size_t left; /* recipients that are not cut */
-};
 
 static enum status decide(struct work *work, const struct envelope_entry *entry,
     const struct address *address)
@@ -46,7 +96,7 @@ static enum status decide(struct work *work, const struct envelope_entry *entry,
 	}
 	return work->out->mta == MTA_SENDMAIL
 		   ? CX_NOTFOUND
-		   : cut(work->out, entry, resolution, work->max_deliveries);
+		   : cut(work, entry, resolution);
 }
 
 static enum status take(struct work *work, const struct envelope *before,

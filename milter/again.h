@@ -7,7 +7,7 @@
 /*
  * A message that was here before and came back (SPEC section 6, trace): its recipients are
  * decided once more, with what was expanded then counting as visited. A recipient with nothing left is
- * bounced alone: it becomes TRACE_BOUNCE_ADDRESS, which the transport map gives to error(8), and its
+ * bounced alone: it becomes an address in TRACE_BOUNCE_DOMAIN, which the transport map gives to error(8), and its
  * ORCPT makes the bounce name the address that the sender wrote.
  */
 

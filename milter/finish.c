@@ -15,8 +15,7 @@ static enum status add_trace(struct session *session)
 	enum status status;
 
 	buf_init(&value);
-	status = tracing_write(&session->tracing, &session->envelope,
-	    session->env->now(), &value);
+	status = tracing_write(&session->tracing, &session->envelope, &value);
 	if (status == CX_OK && value.len > 0) {
 		status = plan_add_header(&session->plan, SPAN(TRACE_HEADER),
 		    buf_span(&value));
@@ -84,10 +83,7 @@ static enum status rewrite_sender(struct session *session)
 
 static enum status make_plan(struct session *session)
 {
-	const struct trace_site site = { &session->keys->site,
-		span_of(session->conf->settings.organization) };
-	enum status status =
-	    tracing_read(&session->tracing, &session->pool, &site, session->env->now());
+	enum status status = tracing_end(&session->tracing);
 
 	if (status == CX_OK) {
 		status = recipient_decide_again(session);

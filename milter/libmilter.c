@@ -30,6 +30,7 @@ struct link {
 	bool has_mail_reply;
 	bool has_header_reply;
 	bool wants_mailer;
+	bool wants_headers;
 };
 
 static void link_free(struct link *link)
@@ -151,7 +152,8 @@ static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions
 	link->wants_mailer = conf->milter.enforce;
 	conf_unref(conf);
 	/* Headers are for the trace, and without a secret there is none. */
-	if (keys->site.count == 0) {
+	link->wants_headers = keys->site.count > 0;
+	if (!link->wants_headers) {
 		wanted |= SMFIP_NOHDRS;
 	}
 	keys_unref(keys);
@@ -226,6 +228,7 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, struct sockaddr *address)
 			: MTA_SENDMAIL;
 	facts.has_ip = read_ip(address, &facts.ip);
 	facts.lacks_mailers = !link->wants_mailer;
+	facts.lacks_headers = !link->wants_headers;
 	session_connect(link->session, &facts);
 	return leave(no_answer(link->has_connect_reply));
 }

@@ -274,7 +274,7 @@ enum status recipient_decide_again(struct session *session)
 	enum status status;
 
 	if (session->envelope.expanded_count == 0 ||
-	    !tracing_may_return(&session->tracing)) {
+	    !tracing_has_returned(&session->tracing)) {
 		return CX_OK;
 	}
 	envelope_init(&envelope);

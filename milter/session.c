@@ -63,6 +63,7 @@ void session_connect(struct session *session, const struct session_connection *f
 	session->has_connection_ip = facts->has_ip;
 	session->connection_ip = facts->ip;
 	session->lacks_mailers = facts->lacks_mailers;
+	session->lacks_headers = facts->lacks_headers;
 }
 
 /*
@@ -121,6 +122,17 @@ static void set_client(struct session *session, const struct session_sender *fac
 				  !session->is_enforcing);
 }
 
+/* Without the headers that it would be bound to there is no trace. */
+static void begin_tracing(struct session *session)
+{
+	const struct trace_site site = {
+		.secrets = session->lacks_headers ? NULL : &session->keys->site,
+		.organization = span_of(session->conf->settings.organization),
+	};
+
+	tracing_begin(&session->tracing, &site, session->env->now());
+}
+
 static bool has_argument(const char *const *arguments, const char *name)
 {
 	for (; *arguments; arguments++) {
@@ -143,6 +155,7 @@ void session_mail(struct session *session, const struct session_sender *facts)
 	session->is_local_submission = is_local_submission(session, facts);
 	session->has_smtputf8 = has_argument(facts->arguments, "SMTPUTF8");
 	set_client(session, facts);
+	begin_tracing(session);
 	envelope_begin(&session->envelope, session->mta, session->is_local_submission);
 }
 
@@ -157,8 +170,7 @@ struct answer session_rcpt(struct session *session, const char *const *arguments
 
 void session_header(struct session *session, struct span name, struct span value)
 {
-	if (session->conf && tracing_header(&session->tracing, &session->pool, name,
-				 value) != CX_OK) {
+	if (session->conf && tracing_header(&session->tracing, name, value) != CX_OK) {
 		answer_defer_message(session, &answer_temporary_failure);
 	}
 }

@@ -58,6 +58,8 @@ struct session_connection {
 	 * for: `enforce` waits for the next connection.
 	 */
 	bool lacks_mailers;
+	/* Headers were not asked for: there is no trace until the next connection. */
+	bool lacks_headers;
 };
 
 /* Facts that come with MAIL. */

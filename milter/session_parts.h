@@ -24,6 +24,7 @@ struct session {
 	bool has_connection_ip;
 	struct ip connection_ip;
 	bool lacks_mailers;
+	bool lacks_headers;
 
 	/* The message. */
 	struct pool pool;

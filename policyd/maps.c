@@ -262,6 +262,15 @@ static bool is_printable(struct span value)
 	return value.len > 0 && value.len <= MAP_VALUE_MAX;
 }
 
+static bool is_returned(struct span key)
+{
+	struct span end = SPAN("@" TRACE_BOUNCE_DOMAIN);
+
+	return key.len > end.len &&
+	       span_equal_case(
+		   (struct span){ key.ptr + key.len - end.len, end.len }, end);
+}
+
 enum map_status map_query(const struct view *view, struct span name, struct span key,
     struct workspace *workspace, struct buf *value)
 {
@@ -278,8 +287,7 @@ enum map_status map_query(const struct view *view, struct span name, struct span
 		return MAP_NOT_FOUND;
 	}
 	/* What the milter leaves of a recipient whose mail came back: it is bounced. */
-	if (map->lookup == lookup_transport &&
-	    span_equal_case(key, SPAN(TRACE_BOUNCE_ADDRESS))) {
+	if (map->lookup == lookup_transport && is_returned(key)) {
 		buf_add_text(value, MAP_RETURNED);
 		return MAP_FOUND;
 	}

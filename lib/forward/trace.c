@@ -3,6 +3,7 @@
 #include "forward/trace.h"
 
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,27 +14,44 @@ enum {
 	TIME_SIZE = 24,
 	/* Of a clock ahead of ours. */
 	FUTURE_S = 5 * 60,
+	TOKENS_MAX = 1 + TRACE_WRITTEN_MAX,
 };
 
 static const char base64url[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/* What the first token of a header is made for; no object has this id. */
+static const uint8_t the_header[TRACE_OBJECT_SIZE] = { 0 };
+
+/* --- Tokens --- */
+
+static bool is_blank(char c)
+{
+	return (unsigned char)c <= ' ' || c == 0x7f;
+}
+
 static bool make_token(const struct trace_site *site, size_t secret,
-    struct span message_id, int64_t when_s, const uint8_t object[TRACE_OBJECT_SIZE],
-    uint8_t out[TRACE_TOKEN_SIZE])
+    const struct trace_message *message, const struct trace_part *part,
+    const uint8_t object[TRACE_OBJECT_SIZE], uint8_t out[TRACE_TOKEN_SIZE])
 {
 	unsigned char mac[SECRET_MAC_SIZE];
 	char when[TIME_SIZE];
-	int when_len = snprintf(when, sizeof(when), "%" PRId64, when_s);
-	/* The NULs keep one part from running into the next; the first says what this is. */
+	int when_len = snprintf(when, sizeof(when), "%" PRId64, part->when_s);
+	/*
+	 * The NULs keep one part from running into the next; what follows them has one length.
+	 * The first says what this is.
+	 */
 	const struct span parts[] = {
 		SPAN("coexist trace\0"),
 		site->organization,
 		SPAN("\0"),
 		{ when, (size_t)when_len },
-		SPAN("\0"),
-		message_id,
-		SPAN("\0"),
+		part->is_by_date ? SPAN("\0d") : SPAN("\0o"),
+		{ (const char *)(part->is_by_date ? message->date : message->id),
+		    KEY_DIGEST_SIZE },
+		{ (const char *)(part->is_by_date ? message->from : message->id),
+		    KEY_DIGEST_SIZE },
+		{ (const char *)message->sendings, KEY_DIGEST_SIZE },
 		{ (const char *)object, TRACE_OBJECT_SIZE },
 	};
 
@@ -58,16 +76,19 @@ static void print_token(const uint8_t token[TRACE_TOKEN_SIZE], struct buf *out)
 	buf_add_char(out, base64url[held << (6 - bits) & 63]);
 }
 
-enum status trace_make(const struct trace_site *site, struct span message_id,
-    int64_t now_s, const uint8_t (*objects)[TRACE_OBJECT_SIZE], size_t count,
-    struct buf *out)
+enum status trace_make(const struct trace_site *site,
+    const struct trace_message *message, int64_t now_s,
+    const uint8_t (*objects)[TRACE_OBJECT_SIZE], size_t count, struct buf *out)
 {
+	const struct trace_part part = { .when_s = now_s,
+		.is_by_date = !message->has_id };
 	uint8_t token[TRACE_TOKEN_SIZE];
 
 	buf_add_span(out, site->organization);
-	buf_printf(out, "; t=%" PRId64 "; o=", now_s);
-	for (size_t i = 0; i < count && i < TRACE_WRITTEN_MAX; i++) {
-		if (!make_token(site, 0, message_id, now_s, objects[i], token)) {
+	buf_printf(out, "; t=%" PRId64 ";\n %c=", now_s, part.is_by_date ? 'd' : 'o');
+	for (size_t i = 0; i <= count && i < TOKENS_MAX; i++) {
+		if (!make_token(site, 0, message, &part,
+			i == 0 ? the_header : objects[i - 1], token)) {
 			return CX_ETEMP;
 		}
 		if (i > 0) {
@@ -85,9 +106,17 @@ void trace_init(struct trace *trace)
 	memset(trace, 0, sizeof(*trace));
 }
 
+static void release_part(struct trace_part *part)
+{
+	free(part->tokens);
+	*part = (struct trace_part){ 0 };
+}
+
 void trace_release(struct trace *trace)
 {
-	free(trace->tokens);
+	for (size_t i = 0; i < trace->part_count; i++) {
+		release_part(&trace->parts[i]);
+	}
 	trace_init(trace);
 }
 
@@ -131,20 +160,23 @@ static bool read_time(struct span text, int64_t *out)
 	return true;
 }
 
-static bool read_token(struct span text, uint8_t out[TRACE_TOKEN_SIZE])
+/* One token; false: there is no whole one. */
+static bool take_token(struct span *rest, uint8_t out[TRACE_TOKEN_SIZE])
 {
 	unsigned held = 0, bits = 0;
-	size_t len = 0;
+	size_t len = 0, digits = 0;
 
-	if (text.len != TEXT_SIZE) {
-		return false;
-	}
-	for (size_t i = 0; i < TEXT_SIZE; i++) {
-		const char *at = memchr(base64url, text.ptr[i], sizeof(base64url) - 1);
+	for (; rest->len > 0 && digits < TEXT_SIZE; rest->ptr++, rest->len--) {
+		const char *at;
 
+		if (is_blank(*rest->ptr)) {
+			continue;
+		}
+		at = memchr(base64url, *rest->ptr, sizeof(base64url) - 1);
 		if (!at) {
 			return false;
 		}
+		digits++;
 		held = held << 6 | (unsigned)(at - base64url);
 		bits += 6;
 		if (bits >= 8 && len < TRACE_TOKEN_SIZE) {
@@ -152,43 +184,70 @@ static bool read_token(struct span text, uint8_t out[TRACE_TOKEN_SIZE])
 			out[len++] = (uint8_t)(held >> bits);
 		}
 	}
-	return true;
+	return digits == TEXT_SIZE;
 }
 
-static bool is_blank(char c)
+/* All that are whole. */
+static enum status read_tokens(struct span text, struct trace_part *part)
 {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+	size_t room = text.len / TEXT_SIZE;
 
-static struct span take_word(struct span *rest)
-{
-	size_t len = 0;
-
-	*rest = span_trim(*rest);
-	while (len < rest->len && !is_blank(rest->ptr[len])) {
-		len++;
+	if (room == 0) {
+		return CX_OK;
 	}
-	struct span word = { rest->ptr, len };
-
-	rest->ptr += len;
-	rest->len -= len;
-	return word;
+	room = room < TOKENS_MAX ? room : TOKENS_MAX;
+	part->tokens = calloc(room, TRACE_TOKEN_SIZE);
+	if (!part->tokens) {
+		return CX_ENOMEM;
+	}
+	while (part->count < room && take_token(&text, part->tokens[part->count])) {
+		part->count++;
+	}
+	return CX_OK;
 }
 
-static bool make_room(struct trace *trace)
+static bool read_head(struct span *value, struct span organization, int64_t now_s,
+    struct trace_part *part)
 {
-	if (trace->token_count < trace->token_room) {
-		return true;
-	}
-	size_t room = trace->token_room ? 2 * trace->token_room : 16;
-	void *grown = reallocarray(trace->tokens, room, TRACE_TOKEN_SIZE);
+	struct span name = take(value, ';'), when = take(value, ';');
 
-	if (!grown) {
+	if (!span_equal(name, organization) || !take_name(&when, "t=") ||
+	    !read_time(when, &part->when_s) || part->when_s > now_s + FUTURE_S ||
+	    now_s - part->when_s > TRACE_MAX_AGE_S) {
 		return false;
 	}
-	trace->tokens = grown;
-	trace->token_room = room;
-	return true;
+	*value = span_trim(*value);
+	part->is_by_date = take_name(value, "d=");
+	return part->is_by_date || take_name(value, "o=");
+}
+
+static void keep_part(struct trace *trace, const struct trace_part *part)
+{
+	if (trace->part_count < TRACE_HEADERS_MAX) {
+		trace->parts[trace->part_count++] = *part;
+		return;
+	}
+	release_part(&trace->parts[trace->next]);
+	trace->parts[trace->next] = *part;
+	trace->next = (trace->next + 1) % TRACE_HEADERS_MAX;
+}
+
+enum status trace_add(struct trace *trace, const struct trace_site *site,
+    struct span value, int64_t now_s)
+{
+	struct trace_part part = { 0 };
+	enum status status;
+
+	if (!read_head(&value, site->organization, now_s, &part)) {
+		return CX_OK;
+	}
+	status = read_tokens(value, &part);
+	if (part.count > 0) {
+		keep_part(trace, &part);
+	} else {
+		release_part(&part);
+	}
+	return status;
 }
 
 static int compare_tokens(const void *a, const void *b)
@@ -196,61 +255,61 @@ static int compare_tokens(const void *a, const void *b)
 	return memcmp(a, b, TRACE_TOKEN_SIZE);
 }
 
-enum status trace_add(struct trace *trace, const struct trace_site *site,
-    struct span value, int64_t now_s)
+/* CX_NOTFOUND: forged, or of another message. */
+static enum status verify_part(struct trace_part *part, const struct trace_site *site,
+    const struct trace_message *message)
 {
-	struct trace_part part = { .first = trace->token_count };
-	struct span organization = take(&value, ';'), when = take(&value, ';');
+	uint8_t token[TRACE_TOKEN_SIZE];
 
-	value = span_trim(value);
-	if (!span_equal(organization, site->organization) || !take_name(&when, "t=") ||
-	    !read_time(when, &part.when_s) || part.when_s > now_s + FUTURE_S ||
-	    now_s - part.when_s > TRACE_MAX_AGE_S || !take_name(&value, "o=") ||
-	    trace->part_count == TRACE_HEADERS_MAX) {
-		return CX_OK;
-	}
-	while (trace->token_count < TRACE_TOKENS_MAX) {
-		struct span word = take_word(&value);
-
-		if (word.len == 0) {
-			break;
+	for (size_t secret = 0; secret < site->secrets->count; secret++) {
+		if (!make_token(site, secret, message, part, the_header, token)) {
+			return CX_ETEMP;
 		}
-		if (!make_room(trace)) {
-			trace->token_count = part.first;
-			return CX_ENOMEM;
-		}
-		if (!read_token(word, trace->tokens[trace->token_count])) {
-			trace->token_count = part.first;
+		if (CRYPTO_memcmp(token, part->tokens[0], TRACE_TOKEN_SIZE) == 0) {
+			part->secret = secret;
 			return CX_OK;
 		}
-		trace->token_count++;
 	}
-	part.count = trace->token_count - part.first;
-	if (part.count > 0) {
-		qsort(trace->tokens + part.first, part.count, TRACE_TOKEN_SIZE,
-		    compare_tokens);
-		trace->parts[trace->part_count++] = part;
+	return CX_NOTFOUND;
+}
+
+enum status trace_verify(struct trace *trace, const struct trace_site *site,
+    const struct trace_message *message)
+{
+	size_t count = trace->part_count;
+	enum status result = CX_OK;
+
+	trace->part_count = 0;
+	trace->next = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct trace_part part = trace->parts[i];
+		enum status status = verify_part(&part, site, message);
+
+		if (status == CX_OK) {
+			qsort(part.tokens, part.count, TRACE_TOKEN_SIZE, compare_tokens);
+			trace->parts[trace->part_count++] = part;
+		} else {
+			release_part(&part);
+			result = status == CX_ETEMP ? status : result;
+		}
 	}
-	return CX_OK;
+	return result;
 }
 
 enum status trace_has(const struct trace *trace, const struct trace_site *site,
-    struct span message_id, const uint8_t object[TRACE_OBJECT_SIZE])
+    const struct trace_message *message, const uint8_t object[TRACE_OBJECT_SIZE])
 {
 	uint8_t token[TRACE_TOKEN_SIZE];
 
 	for (size_t i = 0; i < trace->part_count; i++) {
 		const struct trace_part *part = &trace->parts[i];
 
-		for (size_t secret = 0; secret < site->secrets->count; secret++) {
-			if (!make_token(site, secret, message_id, part->when_s, object,
-				token)) {
-				return CX_ETEMP;
-			}
-			if (bsearch(token, trace->tokens + part->first, part->count,
-				TRACE_TOKEN_SIZE, compare_tokens)) {
-				return CX_OK;
-			}
+		if (!make_token(site, part->secret, message, part, object, token)) {
+			return CX_ETEMP;
+		}
+		if (bsearch(token, part->tokens, part->count, TRACE_TOKEN_SIZE,
+			compare_tokens)) {
+			return CX_OK;
 		}
 	}
 	return CX_NOTFOUND;

@@ -9,11 +9,10 @@ import time
 
 import pytest
 
+from support.comeback import TRACE, headers_of, send_back, send_first
 from support.ledger import At
 from support.ldif import CONTAINERS, connector, custom, domain, group_of_names, mailbox
 from support.wait import wait_for
-
-TRACE = "X-Coexist-Forwarded"
 
 
 def directory(site):
@@ -34,41 +33,6 @@ def directory(site):
 @pytest.fixture(name="gw", scope="module")
 def _gw(make_module_site):
     return make_module_site(source="ldif", sinks=("old",), ldif=directory)
-
-
-def headers_of(message):
-    """The header lines that another system hands on, our ledger's mark and Received apart."""
-    head = message.data.split(b"\r\n\r\n", 1)[0].decode()
-    lines = re.split(r"\r\n(?![ \t])", head)
-    return [line for line in lines if not line.lower().startswith(("received:", "return-path:"))]
-
-
-def send_first(site, recipient, sink):
-    """Mail to one; what arrived in the sink."""
-    ledger = site.ledger()
-    ledger_id = ledger.new_id()
-    with site.connect() as client:
-        assert client.mail("s@sender.example").ok
-        assert client.rcpt(recipient).ok
-        assert client.data(ledger.message(ledger_id, "s@sender.example", [recipient])).ok
-    wait_for(lambda: ledger.messages(ledger_id, sink), lambda: site.postfix.log_text()[-4000:])
-    wait_for(ledger.queues_are_empty, "the queues to drain")
-    message, = ledger.messages(ledger_id, sink)
-    return ledger_id, message
-
-
-def send_back(site, ledger_id, fates, headers):
-    """The message once more, from outside, with these headers; all of it must come to pass."""
-    ledger = site.ledger()
-    ledger.expect(ledger_id, *fates.values())
-    with site.connect() as client:
-        assert client.mail("s@sender.example").ok
-        for recipient in fates:
-            assert client.rcpt(recipient).ok
-        reply = client.data("\r\n".join(headers) + "\r\n\r\nHello.\r\n")
-        if reply.ok:
-            ledger.balance()
-        return reply
 
 
 HERE = {name: At("mailboxes", f"{name}@acme.example") for name in ("bob", "adam", "eve")}
@@ -131,6 +95,7 @@ FORGERIES = [
     (r"t=(\d+)", lambda m: f"t={int(m[1]) - 8 * 86400}"),
     (r"acme;", lambda m: "other;"),
     (r"o=.", lambda m: "o=" + ("B" if m[0][-1] == "A" else "A")),
+    (r"(.{10})$", lambda m: m[1].translate(str.maketrans("ABCD", "BCDE")).swapcase()),
     (r"(?s)o=.*", lambda m: "o=" + " ".join(["A" * 22] * 3000)),
     (r"(?s)o=.*", lambda m: "o=\x01%s\xff"),
 ]
