@@ -243,26 +243,83 @@ static struct span local_part(struct span address)
 	return at ? (struct span){ address.ptr, (size_t)(at - address.ptr) } : address;
 }
 
-/*
- * "sendmail adam" is shown as adam@$myorigin, and deleted as "adam" only (8.3). Whether
- * the domain was the MTA's addition is not told, so the bare local part is deleted too;
- * unless a recipient that stays has the same in another domain, and may be that "adam".
- */
-static enum status delete_bare(struct maker *maker, struct span typed)
+static bool is_kept(const struct maker *maker, struct span local_part)
 {
-	struct span bare = local_part(typed);
+	return keytab_find(&maker->kept_local_parts, local_part) != KEYTAB_NONE;
+}
+
+/* A spelling of two parts. */
+static enum status delete_joined(struct maker *maker, struct span left, char sign,
+    struct span right, const char *end)
+{
+	enum status status = CX_ENOMEM;
+	struct buf spelling;
+
+	buf_init(&spelling);
+	buf_add_span(&spelling, left);
+	buf_add_char(&spelling, sign);
+	buf_add_span(&spelling, right);
+	buf_add_span(&spelling, span_of(end));
+	if (!spelling.failed) {
+		status = is_kept(maker, buf_span(&spelling))
+			     ? CX_OK
+			     : delete_spelling(maker, buf_span(&spelling));
+	}
+	buf_release(&spelling);
+	return status;
+}
+
+/* What lacks a domain, or the rest of one; only Postfix knows which it has added. */
+static enum status delete_unqualified(struct maker *maker, struct span local,
+    struct span domain)
+{
+	const char *dot = memchr(domain.ptr, '.', domain.len);
+	enum status status = CX_OK;
 
 	/* With an "@" of its own, quoted, it would be taken for a whole address. */
-	if ((bare.len && memchr(bare.ptr, '@', bare.len)) ||
-	    keytab_find(&maker->kept_local_parts, bare) != KEYTAB_NONE) {
-		return CX_OK;
+	if (memchr(local.ptr, '@', local.len) == NULL) {
+		status = delete_spelling(maker, local);
 	}
-	return delete_spelling(maker, bare);
+	if (status == CX_OK && dot) { /* append_dot_mydomain */
+		domain.len = (size_t)(dot - domain.ptr);
+		status = delete_joined(maker, local, '@', domain, "");
+	}
+	return status;
+}
+
+/*
+ * A local submission is shown as trivial-rewrite(8) has made it, "adam" as
+ * adam@$myorigin, and deleted by what was written (8.3). That is not told, so all that it
+ * may have been is deleted too, but for source routes. Where a recipient that stays has the
+ * same local part in another domain it may be that "adam", which is left then.
+ */
+static enum status delete_as_written(struct maker *maker, struct span typed)
+{
+	struct span local = local_part(typed);
+	struct span domain;
+	enum status status;
+
+	if (local.len == 0 || local.len == typed.len) {
+		return CX_OK; /* no address with a domain: it was shown as it was written */
+	}
+	domain = (struct span){ typed.ptr + local.len + 1, typed.len - local.len - 1 };
+	status =
+	    is_kept(maker, local) ? CX_OK : delete_unqualified(maker, local, domain);
+	if (status == CX_OK) {
+		status = delete_joined(maker, local, '@', domain, ".");
+	}
+	if (status == CX_OK && local.ptr[0] != '"') {
+		status = delete_joined(maker, local, '%', domain, "");
+	}
+	if (status == CX_OK && local.ptr[0] != '"') {
+		status = delete_joined(maker, domain, '!', local, "");
+	}
+	return status;
 }
 
 static enum status keep_local_part(struct maker *maker, struct span bare)
 {
-	if (keytab_find(&maker->kept_local_parts, bare) != KEYTAB_NONE) {
+	if (is_kept(maker, bare)) {
 		return CX_OK;
 	}
 	return keytab_add(&maker->kept_local_parts, bare, 0);
@@ -313,7 +370,7 @@ static enum status delete_gone(struct maker *maker)
 		}
 		status = delete_spelling(maker, spelling);
 		if (status == CX_OK && envelope->is_local_submission) {
-			status = delete_bare(maker, spelling);
+			status = delete_as_written(maker, spelling);
 		}
 		if (status != CX_OK) {
 			return status;

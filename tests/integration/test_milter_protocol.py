@@ -260,7 +260,7 @@ def test_local_submission_defers_what_it_cannot_refuse(mill):
         client.connect("localhost", "127.0.0.1", 0)
         client.mail("", mailer=None)
         assert client.rcpt("adam.barr@acme.example").code == "continue"
-        assert client.end().edits == [ADAM, ("-", "adam.barr@acme.example"), ("-", "adam.barr")]
+        assert client.end().edits[:3] == [ADAM, ("-", "adam.barr@acme.example"), ("-", "adam.barr")]
         client.mail("root@acme.example", mailer=None)
         assert client.rcpt("ring@acme.example").code == "continue"
         reply = client.end()
