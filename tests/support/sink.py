@@ -66,6 +66,10 @@ def parse_path(text):
     return text[1:at], args
 
 
+# What a server offers, unless it is told to be an older one.
+KEYWORDS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "DSN")
+
+
 class _Session(socketserver.StreamRequestHandler):
     timeout = 600
 
@@ -92,9 +96,10 @@ class _Session(socketserver.StreamRequestHandler):
             text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
             verb = text[:4].upper()
             if verb in ("EHLO", "LHLO"):
-                self.wfile.write(b"250-" + sink.name.encode() + b".sink\r\n"
-                                 b"250-PIPELINING\r\n250-SIZE 50000000\r\n250-8BITMIME\r\n"
-                                 b"250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n")
+                offers = [k for k in KEYWORDS if k not in sink.without]
+                self.wfile.write("".join(f"250-{line}\r\n" for line in (
+                    f"{sink.name}.sink", *offers)).encode())
+                self.reply("250 ENHANCEDSTATUSCODES")
             elif verb == "HELO":
                 self.reply("250 hello")
             elif verb == "MAIL" and (path := parse_path(text[10:])):
@@ -156,12 +161,14 @@ class _Server(socketserver.ThreadingTCPServer):
 class Sink:
     """
     A server that takes all mail, but what a rule refuses. rule(stage, address, message)
-    returns a reply ("550 5.1.1 no") or None; stages are CONNECT, MAIL, RCPT, DATA.
+    returns a reply ("550 5.1.1 no") or None; stages are CONNECT, MAIL, RCPT, DATA. without:
+    which of KEYWORDS it does not offer.
     """
 
-    def __init__(self, name, lmtp=False, address="127.0.0.1", port=0):
+    def __init__(self, name, lmtp=False, address="127.0.0.1", port=0, without=()):
         self.name = name
         self.lmtp = lmtp
+        self.without = without
         self.lock = threading.Lock()
         self.messages = []
         self.rules = []
