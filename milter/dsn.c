@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-#include "value/status.h"
+#include "milter/dsn_text.h"
 #include "value/utf8.h"
+#include "value/xtext.h"
 
 static const struct {
 	const char *text;
@@ -18,8 +19,6 @@ static const struct {
 };
 #define NOTIFY_WORDS (sizeof(notify_words) / sizeof(notify_words[0]))
 
-static const char hex_digits[] = "0123456789ABCDEF";
-
 struct span dsn_strip_brackets(struct span typed)
 {
 	if (typed.len >= 2 && typed.ptr[0] == '<' && typed.ptr[typed.len - 1] == '>') {
@@ -28,7 +27,12 @@ struct span dsn_strip_brackets(struct span typed)
 	return typed;
 }
 
-/* 0: malformed. NEVER stands alone. */
+static bool is_utf8_type(struct span type)
+{
+	return span_equal_case(type, SPAN("utf-8"));
+}
+
+/* 0: malformed. NEVER stands alone; Postfix lets empty words through. */
 static unsigned parse_notify(struct span text)
 {
 	unsigned mask = 0;
@@ -44,7 +48,7 @@ static unsigned parse_notify(struct span text)
 				bit = notify_words[i].bit;
 			}
 		}
-		if (bit == 0) {
+		if (bit == 0 && word.len > 0) {
 			return 0;
 		}
 		mask |= bit;
@@ -60,57 +64,74 @@ static unsigned parse_notify(struct span text)
 	return mask;
 }
 
+/* RFC 3461 says atom; Postfix lets all through, and what is printable comes out again. */
 static bool is_type(struct span text)
 {
 	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			(c >= '0' && c <= '9') || c == '-')) {
+		if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f) {
 			return false;
 		}
 	}
 	return text.len > 0;
 }
 
-/* CX_EINVAL: no type, or nothing behind it. */
-static enum status split_orcpt(struct span orcpt, struct span *type, struct span *value)
+/* An ORCPT taken apart. */
+struct orcpt {
+	struct span type;
+	struct span value; /* as sent */
+	struct span raw;   /* what it stands for, in `room` */
+	char room[DSN_VALUE_MAX + 1];
+};
+
+/*
+ * CX_EINVAL: no type; nothing behind it; or not what its type makes of it. Postfix lets
+ * more through than RFC 3461 has, and sends it on in due form: so do we.
+ */
+static enum status read_orcpt(struct span text, struct orcpt *out)
 {
-	const char *semicolon = orcpt.len ? memchr(orcpt.ptr, ';', orcpt.len) : NULL;
+	const char *semicolon = text.len ? memchr(text.ptr, ';', text.len) : NULL;
+	struct buf raw;
+	enum status status;
 
 	if (semicolon == NULL) {
 		return CX_EINVAL;
 	}
-	*type = (struct span){ orcpt.ptr, (size_t)(semicolon - orcpt.ptr) };
-	*value = (struct span){ semicolon + 1, orcpt.len - type->len - 1 };
-	return is_type(*type) && value->len > 0 ? CX_OK : CX_EINVAL;
+	out->type = (struct span){ text.ptr, (size_t)(semicolon - text.ptr) };
+	out->value = (struct span){ semicolon + 1, text.len - out->type.len - 1 };
+	if (!is_type(out->type)) {
+		return CX_EINVAL;
+	}
+	buf_init_fixed(&raw, out->room, sizeof(out->room));
+	status = is_utf8_type(out->type) ? dsn_decode_uxtext(out->value, &raw)
+					 : xtext_decode(out->value, &raw);
+	out->raw = buf_span(&raw);
+	if (status != CX_OK || raw.failed || raw.len == 0 ||
+	    memchr(out->raw.ptr, '\0', out->raw.len)) {
+		return CX_EINVAL;
+	}
+	return CX_OK;
 }
 
-static bool is_orcpt(struct span text)
+/* What isspace() says in the C locale. */
+static bool is_space(char c)
 {
-	struct span type;
-	struct span value;
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
-	if (split_orcpt(text, &type, &value) != CX_OK) {
-		return false;
-	}
-	for (size_t i = 0; i < value.len; i++) {
-		unsigned char c = (unsigned char)value.ptr[i];
+static void parse_orcpt(struct span text, struct dsn *out)
+{
+	struct orcpt orcpt;
 
-		if (c <= ' ' || c == 0x7f) {
-			return false;
-		}
+	if (read_orcpt(text, &orcpt) != CX_OK) {
+		out->orcpt = (struct span){ NULL, 0 };
+		out->has_odd = true;
+		return;
 	}
-	if (span_equal_case(type, SPAN("utf-8"))) {
-		struct buf none;
-		enum status status;
-
-		buf_init(&none);
-		status = dsn_decode_uxtext(value, &none);
-		buf_release(&none);
-		return status == CX_OK;
+	out->orcpt = text;
+	/* Postfix cuts that off, but not from what a milter gives. */
+	if (is_space(orcpt.raw.ptr[orcpt.raw.len - 1])) {
+		out->has_odd = true;
 	}
-	return dsn_is_xtext(value);
 }
 
 void dsn_parse(const char *const *arguments, struct dsn *out)
@@ -124,162 +145,10 @@ void dsn_parse(const char *const *arguments, struct dsn *out)
 			    argument.ptr + 7, argument.len - 7 });
 			out->has_odd = out->has_odd || out->notify == 0;
 		} else if (span_starts_with_case(argument, SPAN("ORCPT="))) {
-			struct span value = { argument.ptr + 6, argument.len - 6 };
-
-			out->orcpt = is_orcpt(value) ? value : (struct span){ NULL, 0 };
-			out->has_odd = out->has_odd || out->orcpt.len == 0;
+			parse_orcpt((struct span){ argument.ptr + 6, argument.len - 6 },
+			    out);
 		}
 	}
-}
-
-static bool is_plain(unsigned char c)
-{
-	return c > ' ' && c < 0x7f && c != '+' && c != '=';
-}
-
-void dsn_add_xtext(struct buf *out, struct span text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.ptr[i];
-
-		if (is_plain(c)) {
-			buf_add_char(out, (char)c);
-		} else {
-			buf_add_char(out, '+');
-			buf_add_char(out, hex_digits[c >> 4]);
-			buf_add_char(out, hex_digits[c & 15]);
-		}
-	}
-}
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9') {
-		return c - '0';
-	}
-	if (c >= 'A' && c <= 'F') {
-		return c - 'A' + 10;
-	}
-	if (c >= 'a' && c <= 'f') {
-		return c - 'a' + 10;
-	}
-	return -1;
-}
-
-bool dsn_is_xtext(struct span text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
-
-		if (c == '+') {
-			if (text.len - i < 3 || hex_value(text.ptr[i + 1]) < 0 ||
-			    hex_value(text.ptr[i + 2]) < 0) {
-				return false;
-			}
-			i += 2;
-		} else if (!is_plain((unsigned char)c)) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* The code point at *at of text that is known to be UTF-8; moves *at behind it. */
-static uint32_t next_code_point(struct span text, size_t *at)
-{
-	unsigned char lead = (unsigned char)text.ptr[*at];
-	unsigned more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-	uint32_t code = more ? lead & (0x3fu >> more) : lead;
-
-	for ((*at)++; more > 0 && *at < text.len; more--, (*at)++) {
-		code = code << 6 | ((unsigned char)text.ptr[*at] & 0x3f);
-	}
-	return code;
-}
-
-enum status dsn_add_uxtext(struct buf *out, struct span utf8)
-{
-	if (!utf8_is_valid(utf8)) {
-		return CX_EINVAL;
-	}
-	for (size_t at = 0; at < utf8.len;) {
-		uint32_t code = next_code_point(utf8, &at);
-
-		if (code < 0x80 && is_plain((unsigned char)code) && code != '\\') {
-			buf_add_char(out, (char)code);
-		} else {
-			buf_printf(out, "\\x{%02X}", (unsigned)code);
-		}
-	}
-	return CX_OK;
-}
-
-static void add_code_point(struct buf *out, uint32_t code)
-{
-	if (code < 0x80) {
-		buf_add_char(out, (char)code);
-	} else if (code < 0x800) {
-		buf_add_char(out, (char)(0xc0 | code >> 6));
-		buf_add_char(out, (char)(0x80 | (code & 0x3f)));
-	} else if (code < 0x10000) {
-		buf_add_char(out, (char)(0xe0 | code >> 12));
-		buf_add_char(out, (char)(0x80 | (code >> 6 & 0x3f)));
-		buf_add_char(out, (char)(0x80 | (code & 0x3f)));
-	} else {
-		buf_add_char(out, (char)(0xf0 | code >> 18));
-		buf_add_char(out, (char)(0x80 | (code >> 12 & 0x3f)));
-		buf_add_char(out, (char)(0x80 | (code >> 6 & 0x3f)));
-		buf_add_char(out, (char)(0x80 | (code & 0x3f)));
-	}
-}
-
-/* The length of "\x{HEX}" at the start of `text`, 0 if it is not one. */
-static size_t read_escape(struct span text, uint32_t *code)
-{
-	size_t at = 3;
-
-	*code = 0;
-	if (text.len < 5 || memcmp(text.ptr, "\\x{", 3) != 0) {
-		return 0;
-	}
-	for (; at < text.len && at < 3 + 6 && hex_value(text.ptr[at]) >= 0; at++) {
-		*code = *code << 4 | (uint32_t)hex_value(text.ptr[at]);
-	}
-	if (at == 3 || at >= text.len || text.ptr[at] != '}' || *code > 0x10ffff ||
-	    *code == 0) {
-		return 0;
-	}
-	return at + 1;
-}
-
-enum status dsn_decode_uxtext(struct span text, struct buf *out)
-{
-	size_t start = out->len;
-
-	for (size_t at = 0; at < text.len;) {
-		struct span rest = { text.ptr + at, text.len - at };
-		uint32_t code;
-
-		if (rest.ptr[0] == '\\') {
-			size_t len = read_escape(rest, &code);
-
-			if (len == 0) {
-				return CX_EINVAL;
-			}
-			add_code_point(out, code);
-			at += len;
-		} else {
-			buf_add_char(out, rest.ptr[0]);
-			at++;
-		}
-	}
-	if (out->failed) {
-		return CX_ENOMEM;
-	}
-	/* Surrogates are refused here. */
-	return utf8_is_valid((struct span){ out->data + start, out->len - start })
-		   ? CX_OK
-		   : CX_EINVAL;
 }
 
 /*
@@ -287,10 +156,11 @@ enum status dsn_decode_uxtext(struct span text, struct buf *out)
  * of type utf-8 reaches it as raw UTF-8 (postfix-facts 1.4). Sendmail wants printable
  * ASCII and refuses the rest.
  */
-static enum status add_utf8_value(struct buf *out, enum mta mta, struct span raw)
+static void add_utf8_value(struct buf *out, enum mta mta, struct span raw)
 {
 	if (mta == MTA_SENDMAIL) {
-		return dsn_add_uxtext(out, raw);
+		(void)dsn_add_uxtext(out, raw); /* it is UTF-8 */
+		return;
 	}
 	for (size_t i = 0; i < raw.len; i++) {
 		unsigned char c = (unsigned char)raw.ptr[i];
@@ -301,52 +171,43 @@ static enum status add_utf8_value(struct buf *out, enum mta mta, struct span raw
 			dsn_add_xtext(out, (struct span){ raw.ptr + i, 1 });
 		}
 	}
-	return CX_OK;
 }
 
-/* The sender's own ORCPT. */
-static enum status add_given_orcpt(struct buf *out, enum mta mta, struct span orcpt)
+/* The sender's own ORCPT; none: the MTA would not take it. */
+static void add_given_orcpt(struct buf *out, enum mta mta, struct span text)
 {
-	struct span type;
-	struct span value;
-	struct buf raw;
-	enum status status;
+	struct orcpt orcpt;
 
-	if (split_orcpt(orcpt, &type, &value) != CX_OK) {
-		return CX_EINVAL;
+	if (read_orcpt(text, &orcpt) != CX_OK ||
+	    (mta == MTA_SENDMAIL && !dsn_is_xtext(orcpt.type))) {
+		return;
 	}
-	buf_add_span(out, type);
+	buf_add_span(out, orcpt.type);
 	buf_add_char(out, ';');
-	if (!span_equal_case(type, SPAN("utf-8"))) {
-		buf_add_span(out, value);
-		return CX_OK;
+	if (is_utf8_type(orcpt.type)) {
+		add_utf8_value(out, mta, orcpt.raw);
+	} else if (dsn_is_xtext(orcpt.value)) {
+		buf_add_span(out, orcpt.value);
+	} else {
+		dsn_add_xtext(out, orcpt.raw);
 	}
-	buf_init(&raw);
-	status = dsn_decode_uxtext(value, &raw);
-	if (status == CX_OK) {
-		status = add_utf8_value(out, mta, buf_span(&raw));
-	}
-	buf_release(&raw);
-	return status;
 }
 
 /* The address as given, where the sender gave no ORCPT. */
-static enum status make_orcpt(struct buf *out, enum dsn_role role, enum mta mta,
+static void make_orcpt(struct buf *out, enum dsn_role role, enum mta mta,
     struct span typed)
 {
 	struct span address = dsn_strip_brackets(typed);
 
 	/* Postfix itself says rfc822 for an own recipient, whatever is in it. */
-	if (span_is_ascii(address) || (role == DSN_OWN && mta == MTA_POSTFIX)) {
+	if (span_is_ascii(address) || (role == DSN_OWN && mta == MTA_POSTFIX) ||
+	    !utf8_is_valid(address)) {
 		buf_add_text(out, "rfc822;");
 		dsn_add_xtext(out, address);
-		return CX_OK;
-	}
-	if (!utf8_is_valid(address)) {
-		return CX_EINVAL;
+		return;
 	}
 	buf_add_text(out, "utf-8;");
-	return add_utf8_value(out, mta, address);
+	add_utf8_value(out, mta, address);
 }
 
 static unsigned notify_for(const struct dsn *dsn, enum dsn_role role)
@@ -378,30 +239,34 @@ static void add_notify(struct buf *out, unsigned notify)
 	}
 }
 
+static bool is_usable(const struct buf *orcpt, enum mta mta)
+{
+	return orcpt->len > 0 && (mta == MTA_POSTFIX || orcpt->len <= DSN_ORCPT_MAX);
+}
+
 void dsn_build(const struct dsn *dsn, enum dsn_role role, enum mta mta,
     struct span typed, struct buf *out)
 {
 	unsigned notify = notify_for(dsn, role);
 	struct buf orcpt;
-	enum status status = CX_EINVAL;
 
 	buf_init(&orcpt);
-	if (dsn->orcpt.len > 0) {
-		status = add_given_orcpt(&orcpt, mta, dsn->orcpt);
-	}
-	if (status != CX_OK) {
+	add_given_orcpt(&orcpt, mta, dsn->orcpt);
+	if (!is_usable(&orcpt, mta) && !orcpt.failed) {
 		buf_clear(&orcpt);
-		status = make_orcpt(&orcpt, role, mta, typed);
-	}
-	if (mta == MTA_SENDMAIL && orcpt.len > DSN_ORCPT_MAX) {
-		status = CX_ETOOLONG;
+		make_orcpt(&orcpt, role, mta, typed);
 	}
 	add_notify(out, notify);
 	if (orcpt.failed) {
 		out->failed = true;
-	} else if (status == CX_OK) {
+	} else if (is_usable(&orcpt, mta)) {
 		buf_add_text(out, notify ? " ORCPT=" : "ORCPT=");
 		buf_add_span(out, buf_span(&orcpt));
 	}
 	buf_release(&orcpt);
+}
+
+bool dsn_wants_failures(const struct dsn *dsn)
+{
+	return dsn->notify == 0 || (dsn->notify & DSN_NOTIFY_FAILURE);
 }

@@ -17,6 +17,8 @@
 
 /* RFC 3461, 4.2: ORCPT is at most 500 characters. Postfix takes longer ones. */
 #define DSN_ORCPT_MAX 500
+/* More than fits into a line that an MTA reads from a client: 2048 characters. */
+#define DSN_VALUE_MAX 2048
 
 /* The two kinds of server differ in how they read ORCPT of type utf-8, and more. */
 enum mta {
@@ -35,7 +37,8 @@ enum dsn_notify {
 struct dsn {
 	unsigned notify;   /* enum dsn_notify; 0: not given */
 	struct span orcpt; /* "type;value" as sent; empty: not given */
-	bool has_odd;      /* one of them was there and not understood */
+	/* One was there and not understood, or reads otherwise to the MTA than from us. */
+	bool has_odd;
 };
 
 /* How an added recipient comes about, as far as notifications care. */
@@ -48,8 +51,9 @@ enum dsn_role {
 
 /*
  * Reads "NOTIFY=..." and "ORCPT=..." among a NULL-terminated list of ESMTP arguments.
- * What is malformed counts as not given (the MTA has let it through, or does not know
- * it) and sets `has_odd`; other arguments are passed over. `out` borrows from the arguments.
+ * Whatever has a meaning is taken, well-formed or not: the MTA has let it through, and
+ * would send it on in due form. What has none counts as not given and sets `has_odd`;
+ * other arguments are passed over. `out` borrows from the arguments. No allocation.
  */
 void dsn_parse(const char *const *arguments, struct dsn *out);
 
@@ -60,16 +64,10 @@ void dsn_parse(const char *const *arguments, struct dsn *out);
 void dsn_build(const struct dsn *, enum dsn_role, enum mta, struct span typed,
     struct buf *out);
 
+/* Whether the sender hears of a failure, as it does where it does not say. */
+bool dsn_wants_failures(const struct dsn *);
+
 /* A path as typed without the <> around it. */
 struct span dsn_strip_brackets(struct span typed);
-
-/* RFC 3461 xtext: all but "!" to "~" without "+" and "=" as +XX. */
-void dsn_add_xtext(struct buf *, struct span);
-/* Whether `text` is well-formed xtext. */
-bool dsn_is_xtext(struct span text);
-/* RFC 6533 utf-8-addr-xtext: the same characters, and "\", as \x{HEX}. CX_EINVAL. */
-enum status dsn_add_uxtext(struct buf *, struct span utf8);
-/* Undoes \x{HEX}. CX_EINVAL: malformed, or not UTF-8 when undone. */
-enum status dsn_decode_uxtext(struct span text, struct buf *out);
 
 #endif

@@ -48,6 +48,19 @@ static enum dsn_role role_of(uint8_t kind)
 	return DSN_COPY;
 }
 
+/* Of several that come the same way the first, but one that hears of failures before. */
+static bool is_better(const struct maker *maker, const struct fate *fate,
+    uint32_t index, enum dsn_role role)
+{
+	const struct envelope_recipient *recipients = maker->envelope->recipients;
+
+	if (fate->winner == NOBODY || role != fate->role) {
+		return fate->winner == NOBODY || role < fate->role;
+	}
+	return dsn_wants_failures(&recipients[index].dsn) &&
+	       !dsn_wants_failures(&recipients[fate->winner].dsn);
+}
+
 static void judge_paths(struct maker *maker, uint32_t index)
 {
 	const struct envelope_recipient *recipient =
@@ -61,7 +74,7 @@ static void judge_paths(struct maker *maker, uint32_t index)
 		if (path->address == recipient->address) {
 			continue;
 		}
-		if (fate->winner == NOBODY || role < fate->role) {
+		if (is_better(maker, fate, index, role)) {
 			fate->winner = index;
 			fate->role = role;
 		}

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "milter/dsn_text.h"
 #include "milter/plan.h"
 
 /*
@@ -132,17 +133,25 @@ static void add_line(struct envelope *envelope, struct span text)
 	}
 }
 
-/* What Sendmail would choke on. */
-static void check_arguments(const char *arguments)
+/* NOTIFY, ORCPT, or both: what Postfix would drop, and Sendmail choke on. */
+static void check_arguments(enum mta mta, const char *arguments)
 {
+	const char *blank = strchr(arguments, ' ');
 	const char *orcpt = strstr(arguments, "ORCPT=");
 	const char *value = orcpt ? strchr(orcpt, ';') : NULL;
 
+	FUZZ_CHECK(orcpt == NULL || orcpt == (blank ? blank + 1 : arguments));
+	FUZZ_CHECK(blank == NULL || (orcpt && strncmp(arguments, "NOTIFY=", 7) == 0));
 	for (const char *p = arguments; *p; p++) {
-		FUZZ_CHECK(*p >= ' ' && *p < 0x7f);
+		unsigned char c = (unsigned char)*p;
+
+		FUZZ_CHECK(p == blank || (c > ' ' && c != 0x7f));
+		FUZZ_CHECK(c < 0x7f || mta == MTA_POSTFIX);
 	}
-	FUZZ_CHECK(orcpt == NULL || value != NULL);
-	FUZZ_CHECK(value == NULL || dsn_is_xtext(span_of(value + 1)));
+	FUZZ_CHECK(orcpt == NULL || (value && value[1]));
+	if (orcpt && mta == MTA_SENDMAIL) {
+		FUZZ_CHECK(dsn_is_xtext(span_of(orcpt + strlen("ORCPT="))));
+	}
 }
 
 /* An edit's address is parsed as it stands, not as the argument of a command. */
@@ -195,8 +204,8 @@ static void check_plan(const struct envelope *envelope, const struct plan *plan)
 
 		/* Additions first. */
 		FUZZ_CHECK((edit->kind == EDIT_ADD) == (i < plan->add_count));
-		if (edit->kind == EDIT_ADD && envelope->mta == MTA_SENDMAIL) {
-			check_arguments(edit->arguments);
+		if (edit->kind == EDIT_ADD) {
+			check_arguments(envelope->mta, edit->arguments);
 		}
 		/* Nothing twice, nothing added and deleted. */
 		for (size_t j = 0; j < i; j++) {
