@@ -114,7 +114,28 @@ static bool is_of_postfix(struct span transport)
 	       span_equal(transport, SPAN("relay"));
 }
 
-/* A client that changes nothing, and a server that asks us and nobody else. */
+static void print_hop_client(struct span transport, struct span address, bool is_v6)
+{
+	printf("%.*s unix - - y - - smtp\n"
+	       "  -o smtp_bind_address%s=%.*s\n"
+	       "  -o smtp_tls_security_level=none\n"
+	       "  -o smtp_sasl_auth_enable=no\n"
+	       "  -o smtp_fallback_relay=\n"
+	       "  -o smtp_discard_ehlo_keywords=\n"
+	       "  -o smtp_discard_ehlo_keyword_address_maps=\n"
+	       "  -o smtp_generic_maps=\n"
+	       "  -o smtp_header_checks=\n"
+	       "  -o smtp_mime_header_checks=\n"
+	       "  -o smtp_nested_header_checks=\n"
+	       "  -o smtp_body_checks=\n",
+	    SPAN_ARGS(transport), is_v6 ? "6" : "", SPAN_ARGS(address));
+}
+
+/*
+ * A client and a server that change nothing whatever main.cf says for others, and a server
+ * that asks us and nobody else, for addresses of SRS alone. What cleanup(8) did when the
+ * message came in first it must not do again.
+ */
 static int print_hop(const struct site *site)
 {
 	struct span transport, address;
@@ -128,30 +149,40 @@ static int print_hop(const struct site *site)
 	is_v6 = span_equal(address, SPAN("::1"));
 	printf("\n# master.cf\n");
 	if (!is_of_postfix(transport)) {
-		printf("%.*s unix - - y - - smtp\n"
-		       "  -o smtp_bind_address%s=%.*s\n"
-		       "  -o smtp_tls_security_level=none\n"
-		       "  -o smtp_generic_maps=\n"
-		       "  -o smtp_header_checks=\n",
-		    SPAN_ARGS(transport), is_v6 ? "6" : "", SPAN_ARGS(address));
+		print_hop_client(transport, address, is_v6);
 	}
+	printf("coexist-srs-cleanup unix n - y - 0 cleanup\n"
+	       "  -o always_bcc=\n"
+	       "  -o sender_bcc_maps=\n"
+	       "  -o recipient_bcc_maps=\n"
+	       "  -o message_size_limit=0\n");
 	printf(is_v6 ? "[%.*s]:%s" : "%.*s:%s", SPAN_ARGS(address), port);
 	printf(
 	    " inet n - y - - smtpd\n"
+	    "  -o cleanup_service_name=coexist-srs-cleanup\n"
+	    "  -o message_size_limit=0\n"
+	    "  -o local_header_rewrite_clients=\n"
+	    "  -o smtpd_discard_ehlo_keywords=\n"
+	    "  -o smtpd_discard_ehlo_keyword_address_maps=\n"
+	    "  -o smtpd_client_event_limit_exceptions=static:all\n"
 	    "  -o { smtpd_milters = { %s, connect_timeout=5s, default_action=tempfail } }\n"
+	    "  -o smtpd_milter_maps=\n"
 	    "  -o smtpd_client_restrictions=\n"
 	    "  -o smtpd_helo_restrictions=\n"
 	    "  -o smtpd_sender_restrictions=\n"
 	    "  -o smtpd_relay_restrictions=reject_unauth_destination\n"
 	    "  -o { smtpd_recipient_restrictions = check_policy_service\n"
 	    "      { %s, policy_context=recipient,\n"
-	    "      " POLICY_TAIL " }\n"
+	    "      " POLICY_TAIL ",\n"
+	    "      check_recipient_access inline:{%s=permit}, reject }\n"
 	    "  -o smtpd_data_restrictions=\n"
+	    "  -o smtpd_end_of_data_restrictions=\n"
+	    "  -o smtpd_proxy_filter=\n"
 	    "  -o smtpd_authorized_xclient_hosts=\n"
 	    "  -o smtpd_tls_security_level=none\n"
 	    "  -o content_filter=\n"
 	    "  -o receive_override_options=no_header_body_checks\n",
-	    site->milter, site->policy);
+	    site->milter, site->policy, site->conf->settings.srs_domain);
 	return EX_OK;
 }
 

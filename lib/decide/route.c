@@ -5,6 +5,7 @@
 #include "decide/next_hop.h"
 #include "decide/resolve.h"
 #include "decide/wrapped.h"
+#include "forward/hop.h"
 #include "replica/connector.h"
 #include "value/address_space.h"
 
@@ -242,7 +243,9 @@ static bool is_here(const struct view *view, const struct recipient *recipient)
 
 /*
  * What stands for another address is turned into it by the milter at the hop; also a bounce of
- * this MTA's own that no milter has seen.
+ * this MTA's own that no milter has seen. A recipient that is on its way to the hop and does not
+ * get there at present, because the hop or the secret is no longer in the configuration, goes
+ * nowhere else.
  */
 static enum status route_wrapped(const struct view *view, const struct address *address,
     struct buf *out)
@@ -251,15 +254,18 @@ static enum status route_wrapped(const struct view *view, const struct address *
 	struct address original;
 	enum status status;
 
-	if (hop == NULL || hop[0] == '\0' || !wrapped_is(view, address)) {
+	if (!wrapped_is(view, address)) {
 		return CX_NOTFOUND;
 	}
-	status = wrapped_open(view, address, &original);
-	if (status != CX_OK) {
-		return status == CX_ETEMP ? status : CX_NOTFOUND;
+	status = hop == NULL || hop[0] == '\0' ? CX_EINVAL
+					       : wrapped_open(view, address, &original);
+	if (status == CX_OK) {
+		buf_add_text(out, hop);
 	}
-	buf_add_text(out, hop);
-	return CX_OK;
+	if (status == CX_OK || status == CX_ETEMP) {
+		return status;
+	}
+	return hop_is_tagged(address) ? CX_EINVAL : CX_NOTFOUND;
 }
 
 /* An address of ours that no object has: its domain's next hop. */

@@ -14,7 +14,8 @@
  * specific address space, where a domain's coexistForwardHost counts as one.
  *
  * CX_OK: `out` holds "transport:nexthop". CX_NOTFOUND: the MTA routes it (by MX, or as its
- * own). CX_EINVAL: a home server or connector that is not there (verdict `broken`).
+ * own). CX_EINVAL: a home server or connector that is not there (verdict `broken`), or a recipient
+ * wrapped for the hop of SRS that does not get there at present.
  * CX_EEXIST: the address is ambiguous. CX_ETEMP, CX_EFORMAT: unavailable. `sources` (may be NULL)
  * collects the directories that decided, one bit for each precedence.
  */

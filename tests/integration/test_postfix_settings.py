@@ -78,9 +78,11 @@ def test_the_hop_is_what_the_tests_run(ctl):
     srs = 'srs {{ enable = true domain = "srs.example" secret_file = "{folder}/secret" %s }}'
     done = ctl(more=srs % 'hop = "coexist-srs:[127.0.0.1]:10027"')
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.partition("\n# master.cf\n")[2] == hop_service(10027)
+    assert done.stdout.partition("\n# master.cf\n")[2] == hop_service(10027, "srs.example")
     done = ctl(more=srs % 'hop = "smtp:[::1]:10027"')
-    assert "\n# master.cf\n[::1]:10027 inet n - y - - smtpd\n" in done.stdout
+    services = [line.split()[0] for line in done.stdout.partition("\n# master.cf\n")[2].splitlines()
+                if line[0] != " "]
+    assert services == ["coexist-srs-cleanup", "[::1]:10027"]
     assert "srs has no hop" in ctl(more=srs % "").stderr
     done = ctl(more=srs % 'hop = "smtp:[192.0.2.1]:10027"')
     assert done.returncode == 78 and "hop of the section srs" in done.stderr

@@ -11,18 +11,40 @@ HOP = """\
 coexist-srs unix - - y - - smtp
   -o smtp_bind_address=127.0.0.1
   -o smtp_tls_security_level=none
+  -o smtp_sasl_auth_enable=no
+  -o smtp_fallback_relay=
+  -o smtp_discard_ehlo_keywords=
+  -o smtp_discard_ehlo_keyword_address_maps=
   -o smtp_generic_maps=
   -o smtp_header_checks=
+  -o smtp_mime_header_checks=
+  -o smtp_nested_header_checks=
+  -o smtp_body_checks=
+coexist-srs-cleanup unix n - y - 0 cleanup
+  -o always_bcc=
+  -o sender_bcc_maps=
+  -o recipient_bcc_maps=
+  -o message_size_limit=0
 127.0.0.1:{port} inet n - y - - smtpd
+  -o cleanup_service_name=coexist-srs-cleanup
+  -o message_size_limit=0
+  -o local_header_rewrite_clients=
+  -o smtpd_discard_ehlo_keywords=
+  -o smtpd_discard_ehlo_keyword_address_maps=
+  -o smtpd_client_event_limit_exceptions=static:all
   -o {{ smtpd_milters = {{ unix:coexist/milter, connect_timeout=5s, default_action=tempfail }} }}
+  -o smtpd_milter_maps=
   -o smtpd_client_restrictions=
   -o smtpd_helo_restrictions=
   -o smtpd_sender_restrictions=
   -o smtpd_relay_restrictions=reject_unauth_destination
   -o {{ smtpd_recipient_restrictions = check_policy_service
       {{ unix:coexist/policy, policy_context=recipient,
-      timeout=10s, {{ default_action = 451 4.3.5 Directory policy unavailable }} }} }}
+      timeout=10s, {{ default_action = 451 4.3.5 Directory policy unavailable }} }},
+      check_recipient_access inline:{{{domain}=permit}}, reject }}
   -o smtpd_data_restrictions=
+  -o smtpd_end_of_data_restrictions=
+  -o smtpd_proxy_filter=
   -o smtpd_authorized_xclient_hosts=
   -o smtpd_tls_security_level=none
   -o content_filter=
@@ -30,9 +52,9 @@ coexist-srs unix - - y - - smtp
 """
 
 
-def hop_service(port):
+def hop_service(port, domain):
     """Lines of master.cf."""
-    return HOP.format(port=port)
+    return HOP.format(port=port, domain=domain)
 
 
 class PostSrsd:

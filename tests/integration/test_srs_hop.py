@@ -1,0 +1,186 @@
+"""
+The re-injection hop (SPEC section 9): what main.cf says for others does not concern it, nobody
+else gets anything from it, and mail waits while there is none.
+"""
+
+import os
+import re
+
+import pytest
+
+from support.ledger import At
+from support.smtp import Client
+from support.srs_site import (CAROL, HERE, OF_CAROL, OUT, SRS, make_srs_site, reconfigure,
+                              rewrite)
+from support.wait import free_port, run, wait_for
+
+ARCHIVE = At("outside", "archive@foreign.example")
+STRANGER = {"ADDR": "203.0.113.9"}
+SIZE_LIMIT = 20000
+LINE = 99 * "x" + "\n"
+# Each would spoil the mail, or lead it elsewhere, if the hop took any notice.
+OF_OTHERS = {
+    "always_bcc": "archive@foreign.example",
+    "sender_bcc_maps": "inline:{carol@partner.example=archive@foreign.example}",
+    "recipient_bcc_maps": "static:archive@foreign.example",
+    "message_size_limit": str(SIZE_LIMIT),
+    "smtpd_milter_maps": "cidr:{{127.0.0.0/8 DISABLE}}",
+    "smtpd_discard_ehlo_keyword_address_maps": "cidr:{{127.0.0.0/8 dsn}}",
+    "smtpd_client_restrictions": "check_client_access cidr:{{127.0.0.0/8 reject}}",
+    "smtpd_end_of_data_restrictions": "check_client_access cidr:{{127.0.0.0/8 reject}}",
+    "local_header_rewrite_clients": "check_address_map cidr:{{127.0.0.0/8 OK}}",
+    "smtp_generic_maps": "inline:{carol@partner.example=carol@other.example}",
+}
+
+
+@pytest.fixture(name="gw", scope="module")
+def _gw(make_module_site):
+    site = make_srs_site(make_module_site, settings={"smtp_fallback_relay": "[127.0.0.1]:9"})
+    site.postfix.set(smtp_fallback_relay=f"[127.0.0.1]:{site.sinks['old'].port}")
+    return site
+
+
+@pytest.fixture(name="no_hop")
+def _no_hop(gw):
+    """Nobody listens at its port; call it, and somebody does again."""
+    def listen(old, new):
+        path = f"{gw.postfix.config}/master.cf"
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text.replace(f"\n127.0.0.1:{old} inet", f"\n127.0.0.1:{new} inet"))
+        os.utime(path, (1, 1))
+        run(["postfix", "-c", gw.postfix.config, "reload"])
+
+    elsewhere = free_port()
+    listen(gw.hop_port, elsewhere)
+    gw.hop_is_back = lambda: listen(elsewhere, gw.hop_port)
+    yield gw.hop_is_back
+    gw.hop_is_back()
+
+
+OUT_ADAM = ["adam@outside.example"]
+MIXED = {"adam@acme.example": OUT["adam"], "bob@acme.example": HERE["bob"]}
+
+
+def transact(client, message):
+    assert client.mail(CAROL, "RET=HDRS ENVID=e+2B1").ok
+    for name in ("adam", "bob"):
+        assert client.rcpt(f"{name}@acme.example", "NOTIFY=SUCCESS,FAILURE").ok
+    return client.data(message)
+
+
+def begin(site, *more, refused=None, headers="", bodies=("Hello.\n",)):
+    """
+    A message to two, one of whom goes by the hop; the first body that is accepted.
+    (ledger, id)
+    """
+    ledger = site.ledger()
+    ledger_id = ledger.new_id()
+    ledger.expect(ledger_id, HERE["bob"], refused or OUT["adam"], *more)
+    with site.connect(xclient=STRANGER) as client:
+        for body in bodies:
+            reply = transact(client, ledger.message(ledger_id, CAROL, MIXED, headers=headers,
+                                                    body=body))
+            if reply.ok:
+                return ledger, ledger_id
+    raise AssertionError(reply)
+
+
+def is_by_the_hop(ledger, ledger_id):
+    """To each with the sender that is due; the message in the mailbox, and that of the hop."""
+    ledger.balance()
+    here, = ledger.messages(ledger_id, "mailboxes")
+    there, = [m for m in ledger.messages(ledger_id, "outside") if m.addresses == OUT_ADAM]
+    assert here.sender == CAROL and OF_CAROL.fullmatch(there.sender)
+    assert [(m.args["RET"], m.args["ENVID"]) for m in (here, there)] == 2 * [("HDRS", "e+2B1")]
+    assert [r.args for m in (here, there) for r in m.recipients] == [
+        {"NOTIFY": "SUCCESS,FAILURE", "ORCPT": f"rfc822;{name}@acme.example"}
+        for name in ("bob", "adam")]
+    return here, there
+
+
+def written(message):
+    """The headers that the sender wrote."""
+    return [h for h in message.headers if h[0] not in ("Received", "Return-Path")]
+
+
+def set_postfix(site, settings):
+    """What was set before; where nothing was, the default."""
+    before = {name: site.postfix.settings.get(name) or run(
+        ["postconf", "-dh", name]).stdout.strip() for name in settings}
+    site.postfix.set(**settings)
+    return before
+
+
+def test_what_main_cf_says_for_others_is_not_for_the_hop(gw):
+    before = set_postfix(gw, OF_OTHERS)
+    try:
+        # The largest that is accepted is not too large for the hop.
+        here, there = is_by_the_hop(*begin(
+            gw, ARCHIVE, headers="Cc: plain\nContent-Type: text/plain\n",
+            bodies=(f"Hello.\n{lines * LINE}" for lines in range(SIZE_LIMIT // len(LINE), 0, -1))))
+    finally:
+        set_postfix(gw, before)
+    # Nothing is mended: no Date, and a name without a domain. What leaves in the end is changed
+    # as is due to all.
+    assert [h for h in written(here) if h[0] != "From"] == written(there)[1:]
+    assert ("Cc", "plain") in written(there) and not there.header("Date")
+    assert there.header("From") == ["<carol@other.example>"]
+    assert here.body == there.body
+    assert [len(m.header("Received")) for m in (here, there)] == [1, 2]
+    assert [len(m.header("X-Coexist-Forwarded")) for m in (here, there)] == [1, 1]
+
+
+def test_mail_waits_for_the_hop(gw, no_hop):
+    """And for its key: neither a bounce, nor another way out."""
+    ledger, ledger_id = begin(gw)
+    wait_for(lambda: gw.postfix.log_lines("to=<HOP0=.*status=deferred"), gw.postfix.log_text)
+    with open(gw.conf, encoding="utf-8") as file:
+        conf = file.read()
+    try:
+        for broken in (conf.replace("srs.secret", "secret"), re.sub(r"\n *hop = .*", "", conf)):
+            reconfigure(gw, broken)
+            run(["postfix", "-c", gw.postfix.config, "reload"])
+            seen = len(gw.postfix.log_lines("to=<HOP0=.*mail transport unavailable"))
+            gw.postfix.flush()
+            wait_for(lambda: len(gw.postfix.log_lines(
+                "to=<HOP0=.*mail transport unavailable")) > seen, gw.postfix.log_text)
+    finally:
+        reconfigure(gw, conf)
+    no_hop()
+    gw.postfix.flush()
+    is_by_the_hop(ledger, ledger_id)
+
+
+def test_mail_that_waited_too_long_is_returned_to_who_wrote_it(gw, no_hop):
+    """By the name that was written."""
+    before = set_postfix(gw, {"maximal_queue_lifetime": "0"})
+    try:
+        ledger, ledger_id = begin(gw, refused=At("outside", CAROL, kind="bounce"))
+        ledger.balance()
+    finally:
+        set_postfix(gw, before)
+    bounce, = ledger.messages(ledger_id, "outside")
+    assert b"Original-Recipient: rfc822;adam@acme.example\r\n" in bounce.body
+    assert re.search(rb"(?m)^Final-Recipient: rfc822; HOP0=", bounce.body)
+    assert b"Original-Envelope-Id: e+1\r\n" in bounce.body
+
+
+def test_who_reaches_the_hop_has_nothing_of_it(gw):
+    """Any process of this machine may: it is asked for addresses that only we can make."""
+    srs = rewrite(gw)
+    forged = f"HOP0=0123456789abcdef01234567=20000=x.example=y@{SRS}"
+    with Client("127.0.0.1", gw.hop_port) as client:
+        assert client.command("XCLIENT ADDR=127.0.0.2").code == 550
+        for sender, address, status in (
+                (CAROL, "bob@acme.example", "554 5.7.1"),
+                (CAROL, "x@foreign.example", "554 5.7.1"),
+                (CAROL, f"y%foreign.example@{SRS}", "554 5.7.1"),
+                (CAROL, f"nobody@{SRS}", "550 5.1.1"),
+                (CAROL, forged, "550 5.1.1"),
+                (CAROL, srs, "550 5.1.1"),
+                ("", srs, "250 2.1.5")):
+            assert client.mail(sender).ok
+            assert (address, client.rcpt(address).status) == (address, status)
+            assert client.reset().ok
