@@ -49,7 +49,7 @@ static int print_settings(const struct conf *conf)
 	buf_init(&text);
 	sendmail_print(conf, &hops, &text);
 	if (text.failed || hops.failed) {
-		complain("out of memory, or too many next hops");
+		complain("out of memory");
 		code = EX_OSERR;
 	} else {
 		fwrite(text.data, 1, text.len, stdout);

@@ -14,7 +14,11 @@
  * of a socket, in the definition of a mailer: so there is one for each port that occurs.
  */
 
-#define SENDMAIL_HOPS_MAX 1000
+/*
+ * Sendmail 8.17 has room for 25 mailers (MAXMAILERS). MAILER(local), MAILER(smtp) and its own take
+ * nine, the one where mail waits another.
+ */
+#define SENDMAIL_HOPS_MAX 15
 
 /* What next hops need a mailer of their own for. */
 enum hop_kind {
@@ -31,11 +35,11 @@ struct hop {
 	char *path; /* owned; of a socket */
 };
 
-/* Each once. */
+/* Each once, SENDMAIL_HOPS_MAX at most. */
 struct hops {
 	struct hop *hops;
 	size_t count;
-	bool failed; /* no memory, or more than SENDMAIL_HOPS_MAX */
+	bool failed; /* no memory */
 };
 
 /* Ports and paths of one next hop, as the map `transport` answers it. */

@@ -21,39 +21,47 @@ void hops_release(struct hops *hops)
 	*hops = (struct hops){ 0 };
 }
 
-/* What may stand in a rule as it is, and in a line of m4. */
-static bool is_plain(struct span text)
+/* What may stand in a rule as it is, and in a line of m4; `more`: these too. */
+static bool is_plain(struct span text, const char *more)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 			(c >= '0' && c <= '9') ||
-			(c != '\0' && strchr("._-/", c) != NULL))) {
+			(c != '\0' &&
+			    (strchr("._-", c) != NULL || strchr(more, c) != NULL)))) {
 			return false;
 		}
 	}
 	return text.len > 0;
 }
 
-/* The digits at the end behind a ":", which are cut off; 0: there are none. */
-static unsigned take_port(struct span *host)
+/*
+ * What stands behind a ":" at the end, which is cut off: 0 is no port. False: it is none that a
+ * mailer can have ("smtp", "0", "99999").
+ */
+static bool take_port(struct span *host, unsigned *port)
 {
-	size_t start = host->len;
-	unsigned port = 0;
+	const char *close = host->len > 0 ? memrchr(host->ptr, ']', host->len) : NULL;
+	const char *colon = host->len > 0 ? memrchr(host->ptr, ':', host->len) : NULL;
+	size_t start;
 
-	while (start > 0 && host->ptr[start - 1] >= '0' &&
-	       host->ptr[start - 1] <= '9') {
-		start--;
+	*port = 0;
+	if (colon == NULL || (close != NULL && colon < close)) {
+		return close == NULL || close == host->ptr + host->len - 1;
 	}
-	if (start == host->len || start < 2 || host->ptr[start - 1] != ':') {
-		return 0;
-	}
-	for (size_t i = start; i < host->len && port <= PORT_MAX; i++) {
-		port = port * 10 + (unsigned)(host->ptr[i] - '0');
+	start = (size_t)(colon - host->ptr) + 1;
+	for (size_t i = start; i < host->len && *port <= PORT_MAX; i++) {
+		char c = host->ptr[i];
+
+		if (c < '0' || c > '9') {
+			return false;
+		}
+		*port = *port * 10 + (unsigned)(c - '0');
 	}
 	host->len = start - 1;
-	return port <= PORT_MAX ? port : 0;
+	return *port > 0 && *port <= PORT_MAX;
 }
 
 static bool take_prefix(struct span *text, struct span prefix)
@@ -71,15 +79,14 @@ static struct hop lmtp_hop(struct span rest)
 	struct hop hop = { .kind = HOP_UNUSABLE };
 
 	if (take_prefix(&rest, SPAN("unix:"))) {
-		if (rest.len > 0 && rest.ptr[0] == '/' && is_plain(rest)) {
+		if (rest.len > 0 && rest.ptr[0] == '/' && is_plain(rest, "/")) {
 			hop.kind = HOP_LMTP_SOCKET;
 			hop.path = strndup(rest.ptr, rest.len);
 		}
 		return hop;
 	}
 	(void)take_prefix(&rest, SPAN("inet:"));
-	hop.port = take_port(&rest);
-	if (hop.port > 0) {
+	if (take_port(&rest, &hop.port) && hop.port > 0) {
 		hop.kind = HOP_LMTP_PORT;
 	}
 	return hop;
@@ -89,13 +96,17 @@ struct hop hop_of(struct span next_hop)
 {
 	struct hop hop = { .kind = HOP_UNUSABLE };
 
+	if (!is_plain(next_hop, "/[]:")) {
+		return hop; /* several hosts, with commas between, among others */
+	}
 	if (take_prefix(&next_hop, SPAN("lmtp:"))) {
 		return lmtp_hop(next_hop);
 	}
 	if (take_prefix(&next_hop, SPAN("smtp:")) ||
 	    take_prefix(&next_hop, SPAN("relay:"))) {
-		hop.port = take_port(&next_hop);
-		hop.kind = hop.port > 0 ? HOP_SMTP_PORT : HOP_PLAIN;
+		if (take_port(&next_hop, &hop.port)) {
+			hop.kind = hop.port > 0 ? HOP_SMTP_PORT : HOP_PLAIN;
+		}
 	}
 	return hop;
 }
@@ -106,45 +117,60 @@ static bool is_same(const struct hop *a, const struct hop *b)
 	       (a->kind != HOP_LMTP_SOCKET || strcmp(a->path, b->path) == 0);
 }
 
-/* Takes the path over. */
-static void add(struct hops *hops, struct hop hop)
+static bool is_known(const struct hops *hops, const struct hop *hop)
 {
-	struct hop *larger;
-
 	for (size_t i = 0; i < hops->count; i++) {
-		if (is_same(&hops->hops[i], &hop)) {
-			free(hop.path);
-			return;
+		if (is_same(&hops->hops[i], hop)) {
+			return true;
 		}
 	}
-	larger = hops->count < SENDMAIL_HOPS_MAX
-		     ? reallocarray(hops->hops, hops->count + 1, sizeof(*larger))
-		     : NULL;
+	return false;
+}
+
+/* Takes the path over, unless it is false: no memory. */
+static bool add(struct hops *hops, struct hop hop)
+{
+	struct hop *larger =
+	    reallocarray(hops->hops, hops->count + 1, sizeof(*larger));
+
 	if (larger == NULL) {
-		hops->failed = true;
-		free(hop.path);
-		return;
+		return false;
 	}
 	hops->hops = larger;
 	hops->hops[hops->count++] = hop;
+	return true;
+}
+
+static void complain_of(struct span next_hop, const char *why)
+{
+	struct buf escaped;
+
+	buf_init(&escaped);
+	buf_add_escaped(&escaped, next_hop);
+	complain("%s %s: mail for it will wait", why,
+	    escaped.failed || escaped.len == 0 ? "\"\"" : escaped.data);
+	buf_release(&escaped);
 }
 
 static void add_next_hop(struct hops *hops, struct span next_hop)
 {
 	struct hop hop = hop_of(next_hop);
-	struct buf escaped;
+	bool needs_path = hop.kind == HOP_LMTP_SOCKET;
 
-	if (hop.kind == HOP_LMTP_SOCKET && hop.path == NULL) {
+	if (hop.kind == HOP_UNUSABLE) {
+		complain_of(next_hop, "Sendmail cannot use the next hop");
+	} else if (hop.kind == HOP_PLAIN ||
+		   (!(needs_path && hop.path == NULL) && is_known(hops, &hop))) {
+		/* nothing to add */
+	} else if (hops->count == SENDMAIL_HOPS_MAX) {
+		complain_of(next_hop,
+		    "Sendmail has room for 25 mailers, and none for the next hop");
+	} else if ((needs_path && hop.path == NULL) || !add(hops, hop)) {
 		hops->failed = true;
-	} else if (hop.kind == HOP_UNUSABLE) {
-		buf_init(&escaped);
-		buf_add_escaped(&escaped, next_hop);
-		complain("Sendmail cannot use the next hop %s: mail for it will wait",
-		    escaped.data ? escaped.data : "");
-		buf_release(&escaped);
-	} else if (hop.kind != HOP_PLAIN) {
-		add(hops, hop);
+	} else {
+		return;
 	}
+	free(hop.path);
 }
 
 /* A next hop as the directory has it; the name of a connector is none by itself. */

@@ -15,9 +15,14 @@ static const char head[] =
     "dnl Printed by coexistctl sendmail; print it again when a connector gets another port.\n"
     "dnl coexist-milter asks for the macros that it needs: confMILTER_MACROS_* stay as they are.\n";
 
-/* Sendmail would follow host!user itself, and use another fingerprint than the directory. */
+/*
+ * Sendmail would follow host!user itself, tell everybody whom it knows, and use another fingerprint
+ * than the directory.
+ */
 static const char features[] =
     "FEATURE(`nouucp', `reject')dnl\n"
+    "define(`confPRIVACY_FLAGS', ifdef(`confPRIVACY_FLAGS', `defn(`confPRIVACY_FLAGS')',\n"
+    "    `authwarnings')`,novrfy,noexpn')dnl\n"
     "define(`confCERT_FINGERPRINT_ALGORITHM', `sha256')dnl\n";
 
 /*
@@ -34,6 +39,7 @@ static const char routing_begin[] =
     "R< $+ @ $+ . > $+\t\t$: < $1 @ $2 > $3\n"
     "R< $+ @ $+ > $+\t\t\t$: $(transport $1 @ $2 $: NONE $) $| $3\n"
     "RNONE $| $+\t\t\t$@ $1\n"
+    "R$* , $* $| $+ <@ $+ >\t\t$#coexistwait $@ $4 $: $3 <@ $4 >\n"
     "# Postfix writes an IPv6 address in brackets as it is.\n"
     "R$- : [ IPv6 : $+ ] $* $| $+\t$: $1 : [ $2 ] $3 $| $4\n"
     "R$- : [ $* : $* ] $* $| $+\t$: $1 : [ IPv6 : $2 : $3 ] $4 $| $5\n"
@@ -51,19 +57,32 @@ static const char routing_end[] =
     "R$* $| $+ <@ $+ >\t\t$#coexistwait $@ $3 $: $2 <@ $3 >\n"
     "R$* $| $+\t\t\t$@ $2\n";
 
+/*
+ * Rules behind those of Rcpt_ok, which Sendmail reaches with a recipient that it has neither
+ * refused (FEATURE(blocklist_recipients)) nor accepted. What they accept they accept as class R
+ * would, with RELAY: $# and a word would, with FEATURE(delay_checks), let every client and sender
+ * pass who writes to a domain of ours. Those who may relay are spared the checks, as by
+ * TRUST_AUTH_MECH.
+ */
 static const char permission[] =
     "LOCAL_RULESETS\n"
-    "SLocal_check_rcpt\n"
-    "# Domains of the directory, and the clients that it lets relay, are accepted; else the rules\n"
-    "# of Sendmail decide. The milter then judges each recipient that they let pass.\n"
-    "R$*\t\t\t\t$: $>CanonAddr $1\n"
+    "SRcpt_ok\n"
+    "# Domains of the directory, and the clients that it lets relay, are accepted too. The milter\n"
+    "# then judges each recipient that is.\n"
     "R$* <@ $* . >\t\t\t$1 <@ $2 >\n"
-    "R$+ <@ $=w >\t\t\t$@ $1\n"
     "R$* <@ $+ >\t\t\t$: < $(domains $2 $: NONE $) >\n"
-    "R< NONE >\t\t\t$: < $(relay $&{client_addr} / $&{cert_fp} / $&{auth_authen} $: NONE $) >\n"
+    "R< NONE >\t\t\t$: <? $(relay $&{client_addr} / $&{cert_fp} / $&{auth_authen} $: NONE $) >\n"
     "R< $* <TMPF> >\t\t\t$#error $@ 4.3.0 $: \"451 Directory unavailable; try again later\"\n"
-    "R< NONE >\t\t\t$@ NONE\n"
-    "R< $+ >\t\t\t\t$#OK\n";
+    "R<? NONE >\t\t\t$@ NONE\n"
+    "R<? $+ >\t\t\t$# RELAY\n"
+    "ifdef(`_DELAY_CHECKS_', `dnl\n"
+    "R< $+ >\t\t\t\t$: <! $(relay $&{client_addr} / $&{cert_fp} / $&{auth_authen} $: NONE $) >\n"
+    "R<! $* <TMPF> >\t\t\t$@ RELAY\n"
+    "R<! NONE >\t\t\t$@ RELAY\n"
+    "R<! $+ >\t\t\t$# RELAY\n"
+    "', `dnl\n"
+    "R< $+ >\t\t\t\t$@ RELAY\n"
+    "')dnl\n";
 
 static void print_mailer(struct buf *out, const char *kind, const char *flags,
     const char *name_end, const char *arguments)

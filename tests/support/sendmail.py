@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 
 from .daemons import TOP, coexistctl
@@ -48,7 +49,7 @@ define(`confREFUSE_LA', `0')dnl
 define(`confQUEUE_LA', `10000')dnl
 define(`confMAX_RCPTS_PER_MESSAGE', `2000')dnl
 define(`confBAD_RCPT_THROTTLE', `0')dnl
-define(`confPRIVACY_FLAGS', `novrfy,noexpn,authwarnings')dnl
+define(`confPRIVACY_FLAGS', `authwarnings')dnl
 define(`confAUTH_MECHANISMS', `PLAIN')dnl
 define(`ESMTP_MAILER_ARGS', `TCP $h {smtp_port}')dnl
 define(`RELAY_MAILER_ARGS', `TCP $h {smtp_port}')dnl
@@ -131,12 +132,13 @@ class Sendmail:
     """
     hosts: {name: address} that it can resolve. Hosts without a port are reached on smtp_port;
     what has no other next hop goes to the port `outside`. extra: further lines of sendmail.mc;
-    local: domains that it is final for; users: {login: password}; aliases: lines.
-    Clients come from the address that they bind to: loopback alone is a local one.
+    local: domains that it is final for; users: {login: password}; aliases: lines; access: lines
+    of the access table. Clients come from the address that they bind to: loopback alone is a
+    local one.
     """
 
     def __init__(self, folder, name, outside, hosts=None, extra="", local=(), users=None,
-                 aliases=""):
+                 aliases="", access=""):
         self.folder = str(folder)
         self.name = name
         self.queue = f"{self.folder}/spool"  # where the daemons have their sockets
@@ -146,6 +148,8 @@ class Sendmail:
         self.smtp_port = free_port()
         self.outside = outside
         self.extra = extra
+        if access:
+            self.extra = f"FEATURE(`access_db', `text -T<TMPF> {self.folder}/access')dnl\n{extra}"
         self.child = None
         self.expected = r"(?!)"  # nothing
         assert os.path.isfile(f"{ROOT}/usr/libexec/sendmail/sendmail"), \
@@ -158,6 +162,7 @@ class Sendmail:
         self._write("hosts", "".join(f"{a} {n}\n" for n, a in (hosts or {}).items()))
         self._write("service.switch", "hosts files\naliases files\n")
         self._write("local-host-names", "".join(f"{domain}\n" for domain in local))
+        self._write("access", access)
         self._write("aliases", f"postmaster: pm@outside.example\nMAILER-DAEMON: postmaster\n{aliases}")
         self._write("sasl2/Sendmail.conf", "pwcheck_method: saslauthd\nmech_list: PLAIN\n"
                     f"saslauthd_path: {self.folder}/saslauthd\n")
@@ -196,9 +201,29 @@ class Sendmail:
     def run(self, arguments, stdin=None):
         return run(self._argv(arguments), stdin=stdin, env=self._env, check=False)
 
-    def sendmail(self, arguments, message):
+    def sendmail(self, arguments, message, exit_code=0):
         """Local submission, as sendmail(1) does it: by SMTP to the daemon, whose filter sees it."""
-        return run(self._argv(arguments, "submit"), stdin=message, env=self._env)
+        done = run(self._argv(arguments, "submit"), stdin=message, env=self._env, check=False)
+        assert done.returncode == exit_code, done
+
+    def run_client_queue(self):
+        """What the client queue holds is tried once more, as its own daemon would."""
+        done = run(self._argv(["-q"], "submit"), env=self._env, check=False)
+        assert done.returncode == 0, done
+
+    def converse(self, arguments, name, commands):
+        """The replies of "sendmail -bs" to commands that are typed one after the other."""
+        replies = []
+        with subprocess.Popen(self._argv(["-bs", *arguments], name), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, env=self._env) as process:
+            for command in [None, *commands]:
+                if command is not None:
+                    process.stdin.write(f"{command}\r\n".encode())
+                    process.stdin.flush()
+                while (line := process.stdout.readline().decode())[3:4] == "-":
+                    pass
+                replies.append(line.rstrip())
+        return replies[1:]
 
     def start(self):
         self.child = Child(self._argv(["-bD", "-q2s"]), f"{self.folder}/output", env=self._env)
