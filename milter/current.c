@@ -43,6 +43,13 @@ void current_replace(struct current *current, struct conf *conf, struct keys *ke
 	keys_unref(old_keys);
 }
 
+void current_warn_without_secret(const struct keys *keys)
+{
+	if (keys->site.count == 0) {
+		log_warnx("no secret_file: mail that comes back is not known, and goes round");
+	}
+}
+
 static void warn_if_other(const char *key, const char *old, const char *new)
 {
 	if (strcmp(old, new) != 0) {
@@ -72,6 +79,7 @@ void current_reload(struct current *current, const char *path)
 	warn_if_other("milter user", old->milter.user, new->milter.user);
 	conf_unref(old);
 	log_set_level(new->log_level);
+	current_warn_without_secret(keys);
 	current_replace(current, new, keys);
 	log_info("configuration reloaded");
 }

@@ -27,6 +27,8 @@ struct conf *current_hold(void *current);
 struct keys *current_hold_keys(void *current);
 /* Takes the caller's references. NULL: only lets go of the old ones. */
 void current_replace(struct current *, struct conf *, struct keys *);
+/* Says so in the log where there is no secret, and so no trace. */
+void current_warn_without_secret(const struct keys *);
 /*
  * Reads the file again. On a mistake it is logged and the old one stays. What only a
  * start can change is named in a warning.

@@ -163,6 +163,7 @@ int main(int argc, char **argv)
 		conf_unref(conf);
 		return EX_OSERR;
 	}
+	current_warn_without_secret(keys);
 	current_replace(&current, conf_ref(conf), keys);
 	exit_code = serve(conf, fd);
 	/* `current` keeps its own reference: the watcher may be reading it. */

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/keys.h"
+
 /* Who may not: the daemon's user, which need not be whoever runs -t. */
 static const char *own_name(void)
 {
@@ -90,6 +92,19 @@ static enum status check_secrets(const char *const *files, struct errbuf *err)
 	return status;
 }
 
+/* What is in them, of those that the program reads. */
+static enum status check_keys(const struct conf *conf, const char *program,
+    struct errbuf *err)
+{
+	struct keys *keys = NULL;
+	enum status status = strcmp(program, "coexist-milter") == 0
+				 ? keys_load(conf, &keys, err)
+				 : keys_load_srs(conf, &keys, err);
+
+	keys_unref(keys);
+	return status;
+}
+
 enum status conf_files_check(const struct conf *conf, const char *program,
     struct errbuf *err)
 {
@@ -107,5 +122,5 @@ enum status conf_files_check(const struct conf *conf, const char *program,
 	if (status == CX_OK && conf->srs.enable) {
 		status = check_secrets(conf->srs.secret_files, err);
 	}
-	return status;
+	return status == CX_OK ? check_keys(conf, program, err) : status;
 }

@@ -92,6 +92,9 @@ static enum status read_secret(const char *path, struct secrets *out,
 	} else if ((st.st_mode & S_IROTH) != 0) {
 		errbuf_set(err,
 		    "%s: everybody can read it, say chmod o-rwx (secret_file)", path);
+	} else if ((st.st_mode & S_IWOTH) != 0) {
+		errbuf_set(err,
+		    "%s: everybody can write it, say chmod o-rwx (secret_file)", path);
 	} else if ((len = read_all(fd, text, sizeof(text))) < 0) {
 		errbuf_set(err, "%s: %s (secret_file)", path, strerror(errno));
 	} else {

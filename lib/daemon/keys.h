@@ -17,8 +17,8 @@ struct keys {
 /*
  * Reads the files that the configuration names; each is one secret, without one newline at its
  * end. Where it names none, the default file may be missing, unless SRS is enabled.
- * CX_OK; CX_ECONF with "FILE: what is wrong": unreadable, empty, over SECRET_LENGTH_MAX, readable by
- * everybody, more than SECRETS_MAX of them; CX_ENOMEM.
+ * CX_OK; CX_ECONF with "FILE: what is wrong": unreadable, empty, over SECRET_LENGTH_MAX, readable or
+ * writable by everybody, more than SECRETS_MAX of them; CX_ENOMEM.
  */
 enum status keys_load(const struct conf *, struct keys **out, struct errbuf *);
 /* The same without those of the site, for who needs none; without SRS nothing is read. */
