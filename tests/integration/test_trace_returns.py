@@ -151,3 +151,107 @@ def test_it_is_known_whatever_is_done_to_its_headers(gw, change):
         "adam@acme.example": here("adam"), "carol@acme.example": BOUNCE,
         "eve@acme.example": here("eve") + (outside("eve") if cut_off else At()),
         "bob@acme.example": here("bob")}, lines).ok
+
+
+def test_a_message_may_get_its_first_id_on_the_way(gw):
+    headers = ["From: Sue\n <s@sender.example>", "Date: Sun, 22 Nov 2026 05:32:31 +0000 (UTC)",
+               "X-Ledger-Id: {id}"]
+    for given in ([], ["Message-ID: <given@outside.example>"]):
+        ledger_id, message = send_first(gw, "carol@acme.example", "outside", headers)
+        assert not message.header("Message-ID") and "; d=" in message.header(TRACE)[0]
+        lines = [line.replace(" (UTC)", "").replace("\r\n <", " <")
+                 for line in headers_of(message)]
+        fates = {"carol@acme.example": BOUNCE, "bob@acme.example": here("bob")}
+        assert send_back(gw, ledger_id, fates, given + lines).ok
+        other = [re.sub("^Date: Sun", "Date: Mon", line) for line in lines]
+        assert send_back(gw, ledger_id, {"carol@acme.example": outside("carol")}, other).ok
+        # Another one that only shares what it lacks.
+        assert send_back(gw, ledger_id, {"carol@acme.example": outside("carol")}, [
+            line for line in lines if not line.startswith(("From:", "Date:"))]).ok
+
+
+# --- What makes another message of it ---
+
+def nested(lines):
+    """What a person forwards as an attachment, headers and all."""
+    return ["From: <c@acme.example>", "Message-ID: <fwd@x>", "MIME-Version: 1.0",
+            "Content-Type: multipart/mixed; boundary=b", *ledger_line(lines)], "\r\n".join(
+        ["--b", "Content-Type: message/rfc822", "", *lines, "", "Hello.", "",
+         "--b", "Content-Type: text/plain", *trace_lines(lines), "", *trace_lines(lines),
+         "--b--", ""])
+
+
+def ledger_line(lines):
+    return [line for line in lines if line.startswith("X-Ledger-Id")]
+
+
+def trace_lines(lines):
+    return [line for line in lines if line.startswith((TRACE, "Message-ID"))]
+
+
+def resent(lines):
+    return ["Resent-From: <c@acme.example>", "Resent-Date: Mon, 23 Nov 2026 05:32:31 +0000",
+            "Resent-To: <a@acme.example>"] + lines
+
+
+OTHERS = {
+    "resent by a person": resent,
+    "resent with an id": lambda lines: ["Resent-Message-ID: <again@acme.example>"] + lines,
+    "resent twice": lambda lines: ["Resent-Message-ID: <again@acme.example>"] + resent(lines),
+    "from a list": lambda lines: lines + ["List-Id: Friends <friends.x.example>"],
+    "from a list that gives ids": id_to(lambda line: "Message-ID: <list1@x.example>"),
+    "as an attachment": nested,
+    "replied to": lambda lines: (["From: <c@acme.example>", "Message-ID: <re@x>",
+                                  "In-Reply-To: <x>", *ledger_line(lines)],
+                                 "> " + "\r\n> ".join(lines) + "\r\n"),
+    "beginning with its headers": lambda lines: (
+        ["Message-ID: <new@x>", *ledger_line(lines)], "\r\n".join(lines) + "\r\n\r\nHello.\r\n"),
+    "without the trace": lambda lines: [line for line in lines if not line.startswith(TRACE)],
+}
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
+def test_what_is_sent_again_goes_the_whole_way(gw, change):
+    """To the same recipients, and comes back from there no second time."""
+    everybody = {"adam@acme.example": outside("adam"), "carol@acme.example": outside("carol"),
+                 "eve@acme.example": here("eve") + outside("eve"), "bob@acme.example": here("bob"),
+                 "all@acme.example": here("bob") + outside("adam") + outside("carol"),
+                 "moved@acme.example": At("old", "moved@acme.example")}
+    ledger_id, message = send_first(gw, list(everybody), "old")
+    changed = change(headers_of(message))
+    lines, body = changed if isinstance(changed, tuple) else (changed, "Hello.\r\n")
+    before = len(gw.sinks["old"].snapshot())
+    assert send_back(gw, ledger_id, everybody, lines, body).ok
+    again, = gw.sinks["old"].snapshot()[before:]
+    assert len(again.header(TRACE)) == sum(line.startswith(TRACE) for line in lines) + 1
+    assert send_back(gw, ledger_id, {
+        "adam@acme.example": here("adam"), "carol@acme.example": BOUNCE,
+        "moved@acme.example": BOUNCE, "all@acme.example": BOUNCE}, headers_of(again), body).ok
+
+
+def test_a_bounce_of_a_traced_message_is_no_loop(gw):
+    """For a sender who is redirected himself, and was among the recipients."""
+    ledger_id, message = send_first(gw, ["eve@acme.example", "carol@acme.example"], "mailboxes")
+    report = ["From: MAILER-DAEMON@outside.example", "Message-ID: <bounce@outside.example>",
+              "MIME-Version: 1.0", "Content-Type: multipart/report; boundary=b"]
+    inner = "\r\n".join(["--b", "Content-Type: message/delivery-status", "", "Action: failed", "",
+                         "--b", "Content-Type: message/rfc822", "", *headers_of(message), "",
+                         "Hello.", "--b--", ""])
+    assert send_back(gw, ledger_id, {
+        "eve@acme.example": At("mailboxes", "eve@acme.example", "outside", "eve@outside.example",
+                               kind="bounce"),
+        "carol@acme.example": At("outside", "carol@outside.example", kind="bounce")},
+        report, inner, sender="").ok
+    # A loop with the empty sender has nobody to be told; it ends all the same.
+    reply = send_back(gw, ledger_id, {"carol@acme.example": At()}, headers_of(message), sender="")
+    assert reply.status == "554 5.4.6"
+
+
+def test_a_replayed_trace_harms_nobody_else(gw):
+    """Who has received one can put it into a message of his own, with the same id; that is all."""
+    ledger_id, message = send_first(gw, "all@acme.example", "outside")
+    assert send_back(gw, ledger_id, {
+        "all@acme.example": BOUNCE, "adam@acme.example": here("adam"),
+        "moved@acme.example": At("old", "moved@acme.example"),
+        "eve@acme.example": here("eve") + outside("eve")}, headers_of(message),
+        "Something else.\r\n").ok

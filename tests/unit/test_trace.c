@@ -10,6 +10,7 @@
 
 enum {
 	NOW = 1795313003,
+	DAY = 24 * 60 * 60,
 };
 
 static const uint8_t objects[][TRACE_OBJECT_SIZE] = { { 1, 2, 3 }, { 4, 5, 6 },
@@ -201,9 +202,9 @@ END_TEST
 START_TEST(is_valid_for_seven_days)
 {
 	ck_assert_uint_eq(read_back(NOW + TRACE_MAX_AGE_S + 1), 0);
-	ck_assert_uint_eq(read_back(NOW - 301), 0);
+	ck_assert_uint_eq(read_back(NOW - DAY - 1), 0);
 	ck_assert_uint_eq(read_back(NOW + TRACE_MAX_AGE_S), 1);
-	ck_assert_uint_eq(read_back(NOW - 300), 1);
+	ck_assert_uint_eq(read_back(NOW - DAY), 1);
 }
 END_TEST
 
