@@ -1,0 +1,184 @@
+"""
+What packages are made of: service units, accounts, folders, lists of files. Whether it all works
+installed is for packaging/check-packages.
+"""
+
+import glob
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from support.daemons import BUILD, TOP, coexistctl
+
+DEBIAN = pathlib.Path(TOP, "packaging", "debian")
+SERVICES = ("coexist-syncd", "coexist-milter", "coexist-policyd")
+# What rules moves out of the way, or makes beside "make install".
+NOT_PACKAGED = {"etc/coexist/coexist.conf.example"}
+MADE_BY_RULES = {"usr/share/coexist/coexist.conf.template", "usr/share/coexist/directory-key",
+                 "usr/share/doc/coexist/examples/coexist.conf"}
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, text=True, capture_output=True, **options)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """What "make install" installs, configured as it was, and the prefix."""
+    root = tmp_path_factory.mktemp("installed")
+    run("make", "-s", "-C", BUILD, "install", f"DESTDIR={root}")
+    unit = next(root.rglob("coexist-syncd.service"))
+    return root, unit.parents[3]
+
+
+def unit_text(installed, name):
+    return (installed[1] / "lib/systemd/system" / f"{name}.service").read_text(encoding="ascii")
+
+
+def values(text, key):
+    return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+
+
+def test_units_are_understood(installed):
+    root, prefix = installed
+    units = sorted(glob.glob(f"{prefix}/lib/systemd/system/*.service"))
+    assert [os.path.basename(u) for u in units] == sorted(f"{s}.service" for s in SERVICES)
+    # The commands are looked for in the root, where kill(1) is not.
+    (root / "bin").mkdir()
+    (root / "bin/kill").symlink_to("/bin/true")
+    done = subprocess.run(["systemd-analyze", "verify", f"--root={root}", "--man=no",
+                           "--recursive-errors=no", *units],
+                          capture_output=True, text=True, check=False)
+    complaints = [line for line in done.stderr.splitlines() if "coexist" in line]
+    assert complaints == []
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_units_are_closed(installed, name):
+    done = run("systemd-analyze", "security", "--offline=true",
+               f"{installed[1]}/lib/systemd/system/{name}.service")
+    score = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)[1])
+    assert score < 2.0, done.stdout
+
+
+def test_units_do_what_the_daemons_expect(installed):
+    for name in SERVICES:
+        text = unit_text(installed, name)
+        assert values(text, "Type") == ["notify"]
+        assert values(text, "ExecStart")[0].endswith(f"/sbin/{name} -f")
+        assert values(text, "ExecReload")[-1] == "/bin/kill -USR1 $MAINPID"
+        assert values(text, "WatchdogSec")
+        # postfix.service is a shell on Debian; postfix@-.service runs master.
+        assert {"postfix.service", "postfix@-.service"} <= set(values(text, "Before")[0].split())
+        assert len(values(text, "User")) == 1
+        if name != "coexist-syncd":
+            # Read-only, LMDB would do without the table of readers.
+            assert any(path.endswith("/lib/coexist") and path[0] == "/"
+                       for path in values(text, "ReadWritePaths"))
+
+
+def groups_of(root, user):
+    lines = [line.split(":") for line in (root / "etc/group").read_text(encoding="ascii").splitlines()]
+    passwd = dict((line.split(":")[0], line.split(":")[3])
+                  for line in (root / "etc/passwd").read_text(encoding="ascii").splitlines())
+    return {g[0] for g in lines if user in g[3].split(",") or g[2] == passwd[user]}
+
+
+def test_accounts_and_folders(installed):
+    root, prefix = installed
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/group").write_text("root:x:0:\npostfix:x:4242:\n", encoding="ascii")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n", encoding="ascii")
+    run("systemd-sysusers", f"--root={root}", f"{prefix}/lib/sysusers.d/coexist.conf")
+    users = {values(unit_text(installed, name), "User")[0] for name in SERVICES}
+    assert users == {"coexist-sync", "coexist-milter", "coexist-policy"}
+    assert groups_of(root, "coexist-sync") == {"coexist"}
+    for user in ("coexist-milter", "coexist-policy"):
+        assert groups_of(root, user) == {user, "coexist", "coexist-sign"}
+
+    # Names in ACLs are looked up on this host, whatever --root says.
+    ids = {line.split(":")[0]: line.split(":")[2]
+           for line in (root / "etc/passwd").read_text(encoding="ascii").splitlines()}
+    folders = (prefix / "lib/tmpfiles.d/coexist.conf").read_text(encoding="ascii")
+    (root / "folders.conf").write_text(
+        re.sub("user:([a-z-]+)", lambda match: f"user:{ids[match[1]]}", folders), encoding="ascii")
+    run("systemd-tmpfiles", f"--root={root}", "--create", f"{root}/folders.conf")
+    sockets = root / "var/spool/postfix/coexist"
+    assert (sockets.stat().st_gid, sockets.stat().st_mode & 0o7007) == (4242, 0o3000)
+    acl = run("getfacl", "-cn", str(sockets)).stdout
+    assert sorted(acl.split()) == sorted([
+        "user::rwx", f"user:{ids['coexist-milter']}:rwx", f"user:{ids['coexist-policy']}:rwx",
+        "group::--x", "mask::rwx", "other::---"])
+    replica = next(root.rglob("var/lib/coexist"))
+    assert replica.stat().st_mode & 0o7777 == 0o2750
+    assert replica.stat().st_uid == int(ids["coexist-sync"])
+
+
+def listed(*names):
+    lines = [line for name in names
+             for line in (DEBIAN / name).read_text(encoding="ascii").splitlines()]
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def test_packages_hold_what_is_installed(installed):
+    """As "make install" with --prefix=/usr --sysconfdir=/etc would name it."""
+    root, prefix = installed
+    files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
+    files = {"lib/" + f.removeprefix("lib/") if f.startswith("lib/systemd") else
+             f if f.startswith("etc/") else f"usr/{f}" for f in files}
+    wanted = set()
+    for pattern in listed("coexist.install", "coexist-schema.install", "coexist.manpages",
+                          "coexist-schema.manpages", "not-installed") - MADE_BY_RULES:
+        found = {f for f in files if pathlib.PurePath(f).match(pattern)}
+        assert found, f"{pattern}: not installed by make"
+        wanted |= found
+    assert files - NOT_PACKAGED == wanted
+
+
+NASTY = (("uri", "ldaps://ldap1.acme.example ldapi://%2Frun%2Fx"),
+         ("bind_dn", r"cn=Smith\, John,dc=acme"), ("bind_dn", r'o=a\"b,dc=$HOME'),
+         ("bind_dn", "cn='x',dc=1 // /*"), ("bind_dn", "dc=\u00e4,dc=example"))
+
+
+def directory_key(action, path, *arguments):
+    return run("sh", str(DEBIAN / "directory-key"), action, str(path), *arguments).stdout.removesuffix("\n")
+
+
+@pytest.mark.parametrize("key,value", NASTY)
+def test_answers_come_back_from_the_configuration(tmp_path, key, value):
+    path = tmp_path / "coexist.conf"
+    path.write_text(pathlib.Path(TOP, "doc/coexist.conf.example").read_text(encoding="utf-8"),
+                    encoding="utf-8")
+    directory_key("set", path, "base", "dc=ours")
+    directory_key("set", path, "bind_dn", "cn=ours")
+    directory_key("set", path, "bind_password_file", "/etc/coexist/ldap.secret")
+    directory_key("set", path, key, value)
+    assert directory_key("get", path, key) == value
+    assert directory_key("get", path, "base") == "dc=ours"
+    # A program must read the same; of what is wrong it would name the line.
+    coexistctl(str(path), "postfix", check=True)
+    before = path.read_text(encoding="utf-8").splitlines()
+    directory_key("set", path, key, "")
+    after = path.read_text(encoding="utf-8").splitlines()
+    assert [b for a, b in zip(before, after) if a != b] == [f'\t#{key} = ""']
+    assert len(before) == len(after)
+    assert directory_key("get", path, key) == ""
+
+
+def test_a_key_that_is_missing_is_added(tmp_path):
+    path = tmp_path / "coexist.conf"
+    path.write_text('# directory of ours\ndirectory "corp" {\n  uri = \'ldap://a\'\n}\n'
+                    'directory "b" {\n  base = "dc=b"\n}\n', encoding="ascii")
+    path.chmod(0o640)
+    assert directory_key("get", path, "uri") == "ldap://a"
+    assert directory_key("get", path, "base") == ""
+    directory_key("set", path, "base", "dc=acme")
+    directory_key("set", path, "uri", "ldap://b")
+    assert path.read_text(encoding="ascii") == (
+        '# directory of ours\ndirectory "corp" {\n\tbase = "dc=acme"\n\turi = "ldap://b"\n}\n'
+        'directory "b" {\n  base = "dc=b"\n}\n')
+    assert path.stat().st_mode & 0o777 == 0o640
