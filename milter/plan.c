@@ -6,6 +6,11 @@
 #include <string.h>
 
 #define NOBODY UINT32_MAX
+/*
+ * Recipients of a local submission that are removed as they may have been written in rare
+ * spellings, too. Each removal costs Postfix a pass through all recipients.
+ */
+#define RARE_SPELLINGS_MAX 200
 
 /* What is known of each address while the plan is made. */
 struct fate {
@@ -300,13 +305,29 @@ static enum status delete_unqualified(struct maker *maker, struct span local,
 	return status;
 }
 
+/* As trivial-rewrite(8) reads other spellings; nothing else is shown as this address. */
+static enum status delete_rewritten(struct maker *maker, struct span local,
+    struct span domain)
+{
+	enum status status = delete_joined(maker, local, '@', domain, ".");
+
+	if (status == CX_OK && local.ptr[0] != '"') {
+		status = delete_joined(maker, local, '%', domain, "");
+	}
+	if (status == CX_OK && local.ptr[0] != '"') {
+		status = delete_joined(maker, domain, '!', local, "");
+	}
+	return status;
+}
+
 /*
  * A local submission is shown as trivial-rewrite(8) has made it, "adam" as
  * adam@$myorigin, and deleted by what was written (8.3). That is not told, so all that it
  * may have been is deleted too, but for source routes. Where a recipient that stays has the
  * same local part in another domain it may be that "adam", which is left then.
  */
-static enum status delete_as_written(struct maker *maker, struct span typed)
+static enum status delete_as_written(struct maker *maker, struct span typed,
+    bool with_rare)
 {
 	struct span local = local_part(typed);
 	struct span domain;
@@ -318,16 +339,8 @@ static enum status delete_as_written(struct maker *maker, struct span typed)
 	domain = (struct span){ typed.ptr + local.len + 1, typed.len - local.len - 1 };
 	status =
 	    is_kept(maker, local) ? CX_OK : delete_unqualified(maker, local, domain);
-	if (status == CX_OK) {
-		status = delete_joined(maker, local, '@', domain, ".");
-	}
-	if (status == CX_OK && local.ptr[0] != '"') {
-		status = delete_joined(maker, local, '%', domain, "");
-	}
-	if (status == CX_OK && local.ptr[0] != '"') {
-		status = delete_joined(maker, domain, '!', local, "");
-	}
-	return status;
+	return status == CX_OK && with_rare ? delete_rewritten(maker, local, domain)
+					   : status;
 }
 
 static enum status keep_local_part(struct maker *maker, struct span bare)
@@ -383,7 +396,7 @@ static enum status delete_gone(struct maker *maker)
 		}
 		status = delete_spelling(maker, spelling);
 		if (status == CX_OK && envelope->is_local_submission) {
-			status = delete_as_written(maker, spelling);
+			status = delete_as_written(maker, spelling, i < RARE_SPELLINGS_MAX);
 		}
 		if (status != CX_OK) {
 			return status;

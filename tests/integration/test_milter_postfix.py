@@ -7,10 +7,8 @@ import itertools
 
 import pytest
 
-from support.ledger import At, Refused
+from support.ledger import At
 from support.ldif import CONTAINERS, custom, domain, group_of_names, mailbox, person_dn
-from support.othermilter import OtherMilter
-from support.postfix import coexist_settings
 from support.wait import wait_for
 
 
@@ -26,7 +24,6 @@ def directory(site):
         mailbox("eve", "eve@acme.example", altRecipient=to_pop, deliverAndRedirect="TRUE"),
         mailbox("we ird", '"we ird"@acme.example', altRecipient=to_pop),
         mailbox("ring", "ring@acme.example", altRecipient=person_dn("ring")),
-        mailbox("out", "out@acme.example", forwardingAddress="friend@outside.example"),
         custom("pop", "SMTP:a@pop.acme.example", mail="a@pop.acme.example"),
         group_of_names("all", "all@acme.example", ["bob", "carol", "adam"]),
     ])
@@ -135,23 +132,6 @@ def test_every_spelling_goes_and_one_copy_arrives(site, spellings):
     ledger.balance()
 
 
-def test_a_target_with_a_virtual_alias_is_not_lost(make_site):
-    site = make_site(source="ldif", sinks=("pop",), ldif=directory, settings={
-        "virtual_alias_maps": "inline:{ {a@pop.acme.example=deep@pop.acme.example}, "
-                              "{friend@outside.example=friend@else.example} }"})
-    deep = At("pop", "deep@pop.acme.example")
-    ledger = site.ledger()
-    with site.connect() as client:
-        ledger.send(client, "s@outside.example", {"adam@acme.example": deep})
-        ledger.send(client, "s@outside.example", {"a@pop.acme.example": deep,
-                                                  "adam@acme.example": deep})
-        ledger.send(client, "s@outside.example", {"eve@acme.example": EVE + deep,
-                                                  "a@pop.acme.example": deep})
-        ledger.send(client, "s@outside.example",
-                    {"out@acme.example": At("outside", "friend@else.example")})
-    ledger.balance()
-
-
 def test_many_recipients_of_which_one_is_a_target(site):
     """Beyond 1000 recipients Postfix remembers none, and would take a repeated one twice."""
     ledger = site.ledger()
@@ -198,28 +178,3 @@ def test_a_milter_that_dies_in_mid_session_loses_nothing(site):
     with site.connect() as client:
         ledger.send(client, "s@outside.example", {"adam@acme.example": POP})
     ledger.balance()
-
-
-@pytest.mark.parametrize("place", ["before", "behind"])
-def test_another_milter_that_refuses_or_changes_recipients_loses_nothing(make_site, place):
-    """Behind ours: we have seen the recipient that it refuses, and must not count on it."""
-    other = OtherMilter(refused={"a@pop.acme.example": "550 5.7.1 not you"},
-                        deleted=["<carol@acme.example>"], added=["<more@outside.example>"])
-    ours = coexist_settings()["smtpd_milters"]
-    milters = [other.setting, ours] if place == "before" else [ours, other.setting]
-    more = At("outside", "more@outside.example")
-    refused = Refused("550 5.7.1")
-    try:
-        site = make_site(source="ldif", sinks=("pop",), ldif=directory,
-                         settings={"smtpd_milters": ", ".join(milters)})
-        ledger = site.ledger()
-        with site.connect() as client:
-            for fates in (
-                    {"adam@acme.example": POP + more, "a@pop.acme.example": refused},
-                    {"a@pop.acme.example": refused, "adam@acme.example": POP + more},
-                    {"eve@acme.example": EVE + POP + more, "a@pop.acme.example": refused},
-                    {"carol@acme.example": more, "adam@acme.example": POP + more}):
-                ledger.send(client, "s@outside.example", fates)
-        ledger.balance()
-    finally:
-        other.close()
