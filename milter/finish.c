@@ -81,9 +81,9 @@ static enum status rewrite_sender(struct session *session)
 	return status == CX_NOTFOUND ? apply_srs(session, &sender) : CX_ETEMP;
 }
 
-static enum status make_plan(struct session *session)
+static enum status make_plan(struct session *session, struct span queue_id)
 {
-	enum status status = tracing_end(&session->tracing);
+	enum status status = tracing_end(&session->tracing, queue_id);
 
 	if (status == CX_OK) {
 		status = recipient_decide_again(session);
@@ -109,9 +109,9 @@ static struct answer refuse_message(const struct session *session, enum status s
 	return answer_with(&answer_temporary_failure);
 }
 
-struct answer finish_plan(struct session *session)
+struct answer finish_plan(struct session *session, struct span queue_id)
 {
-	enum status status = make_plan(session);
+	enum status status = make_plan(session, queue_id);
 
 	return status == CX_OK ? answer_go_on() : refuse_message(session, status);
 }

@@ -350,7 +350,7 @@ static bool apply(SMFICTX *ctx, const struct plan *plan)
 static sfsistat end_message(SMFICTX *ctx, struct session *session)
 {
 	const struct plan *plan;
-	struct answer answer = session_end(session, &plan);
+	struct answer answer = session_end(session, macro(ctx, "i"), &plan);
 
 	if (answer.kind == ANSWER_CONTINUE) {
 		bool was_applied = apply(ctx, plan);

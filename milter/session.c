@@ -175,7 +175,8 @@ void session_header(struct session *session, struct span name, struct span value
 	}
 }
 
-struct answer session_end(struct session *session, const struct plan **plan)
+struct answer session_end(struct session *session, struct span queue_id,
+    const struct plan **plan)
 {
 	struct answer answer = answer_go_on();
 
@@ -183,7 +184,7 @@ struct answer session_end(struct session *session, const struct plan **plan)
 	if (session->deferral.code) {
 		answer = answer_with(&session->deferral);
 	} else if (session->conf) {
-		answer = finish_plan(session);
+		answer = finish_plan(session, queue_id);
 	}
 	if (answer.kind != ANSWER_CONTINUE) {
 		forget_message(session);

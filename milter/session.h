@@ -94,7 +94,8 @@ void session_header(struct session *, struct span name, struct span value);
  * End of message: ANSWER_CONTINUE: apply *plan, in order, and say how that went;
  * anything else: answer so. The plan is valid until session_edited().
  */
-struct answer session_end(struct session *, const struct plan **plan);
+struct answer session_end(struct session *, struct span queue_id,
+    const struct plan **plan);
 /*
  * How applying it went; writes the log (queue id: may be empty) and forgets the message.
  * The answer is the one to the end of message: a failed edit defers it.

@@ -57,7 +57,7 @@ static inline bool session_has_empty_sender(const struct session *session)
  * finish.c. Makes the plan of the message. Anything but ANSWER_CONTINUE: there is none, and
  * it was logged why.
  */
-struct answer finish_plan(struct session *);
+struct answer finish_plan(struct session *, struct span queue_id);
 /* Logs what became of the message by its plan. */
 void finish_report(const struct session *, bool was_applied, struct span queue_id);
 

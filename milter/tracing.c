@@ -41,9 +41,10 @@ enum status tracing_header(struct tracing *tracing, struct span name, struct spa
 		   : trace_message_add(&tracing->message, name, value);
 }
 
-enum status tracing_end(struct tracing *tracing)
+enum status tracing_end(struct tracing *tracing, struct span queue_id)
 {
-	return trace_verify(&tracing->trace, &tracing->site, &tracing->message);
+	tracing->queue_id = queue_id;
+	return trace_verify(&tracing->trace, &tracing->site, &tracing->message, queue_id);
 }
 
 bool tracing_has_returned(const struct tracing *tracing)
@@ -65,6 +66,6 @@ enum status tracing_write(const struct tracing *tracing,
 		return CX_OK;
 	}
 	return trace_make(&tracing->site, &tracing->message, tracing->now_s,
-	    (const uint8_t(*)[TRACE_OBJECT_SIZE])envelope->expanded,
+	    tracing->queue_id, (const uint8_t(*)[TRACE_OBJECT_SIZE])envelope->expanded,
 	    envelope->expanded_count, out);
 }

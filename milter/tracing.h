@@ -14,6 +14,7 @@ struct tracing {
 	struct trace_message message;
 	struct trace trace;
 	int64_t now_s;
+	struct span queue_id;
 };
 
 void tracing_init(struct tracing *);
@@ -23,8 +24,8 @@ void tracing_release(struct tracing *); /* and ready for the next message */
 void tracing_begin(struct tracing *, const struct trace_site *site, int64_t now_s);
 /* A header of the message; what matters is copied. CX_OK; CX_ENOMEM. */
 enum status tracing_header(struct tracing *, struct span name, struct span value);
-/* All headers are in. CX_OK; CX_ETEMP. */
-enum status tracing_end(struct tracing *);
+/* All headers are in; the MTA calls the message so (borrowed). CX_OK; CX_ETEMP. */
+enum status tracing_end(struct tracing *, struct span queue_id);
 /* Whether the message brought a genuine trace. */
 bool tracing_has_returned(const struct tracing *);
 /* A question_was_expanded; the context is a struct tracing. */

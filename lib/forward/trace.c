@@ -46,6 +46,8 @@ static bool make_token(const struct trace_site *site, size_t secret,
 		site->organization,
 		SPAN("\0"),
 		{ when, (size_t)when_len },
+		SPAN("\0"),
+		{ part->queue_id, part->queue_id_len },
 		part->is_by_date ? SPAN("\0d") : SPAN("\0o"),
 		{ (const char *)(part->is_by_date ? message->date : message->id),
 		    KEY_DIGEST_SIZE },
@@ -63,6 +65,23 @@ static bool make_token(const struct trace_site *site, size_t secret,
 	return true;
 }
 
+static void set_queue_id(struct trace_part *part, struct span id)
+{
+	part->queue_id_len = 0;
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.ptr[i];
+
+		if (i == TRACE_QUEUE_MAX || !((c >= '0' && c <= '9') ||
+					((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))) {
+			return;
+		}
+	}
+	if (id.len > 0) {
+		memcpy(part->queue_id, id.ptr, id.len);
+	}
+	part->queue_id_len = id.len;
+}
+
 static void print_token(const uint8_t token[TRACE_TOKEN_SIZE], struct buf *out)
 {
 	unsigned held = 0, bits = 0;
@@ -77,15 +96,16 @@ static void print_token(const uint8_t token[TRACE_TOKEN_SIZE], struct buf *out)
 }
 
 enum status trace_make(const struct trace_site *site,
-    const struct trace_message *message, int64_t now_s,
+    const struct trace_message *message, int64_t now_s, struct span queue_id,
     const uint8_t (*objects)[TRACE_OBJECT_SIZE], size_t count, struct buf *out)
 {
-	const struct trace_part part = { .when_s = now_s,
-		.is_by_date = !message->has_id };
+	struct trace_part part = { .when_s = now_s, .is_by_date = !message->has_id };
 	uint8_t token[TRACE_TOKEN_SIZE];
 
+	set_queue_id(&part, queue_id);
 	buf_add_span(out, site->organization);
-	buf_printf(out, "; t=%" PRId64 ";\n %c=", now_s, part.is_by_date ? 'd' : 'o');
+	buf_printf(out, "; t=%" PRId64 "; q=%.*s;\n %c=", now_s, (int)part.queue_id_len,
+	    part.queue_id, part.is_by_date ? 'd' : 'o');
 	for (size_t i = 0; i <= count && i < TOKENS_MAX; i++) {
 		if (!make_token(site, 0, message, &part,
 			i == 0 ? the_header : objects[i - 1], token)) {
@@ -210,12 +230,14 @@ static bool read_head(struct span *value, struct span organization, int64_t now_
     struct trace_part *part)
 {
 	struct span name = take(value, ';'), when = take(value, ';');
+	struct span queue_id = take(value, ';');
 
 	if (!span_equal(name, organization) || !take_name(&when, "t=") ||
 	    !read_time(when, &part->when_s) || part->when_s > now_s + FUTURE_S ||
-	    now_s - part->when_s > TRACE_MAX_AGE_S) {
+	    now_s - part->when_s > TRACE_MAX_AGE_S || !take_name(&queue_id, "q=")) {
 		return false;
 	}
+	set_queue_id(part, queue_id);
 	*value = span_trim(*value);
 	part->is_by_date = take_name(value, "d=");
 	return part->is_by_date || take_name(value, "o=");
@@ -273,8 +295,15 @@ static enum status verify_part(struct trace_part *part, const struct trace_site 
 	return CX_NOTFOUND;
 }
 
+static bool is_of(const struct trace_part *part, struct span queue_id)
+{
+	return queue_id.len > 0 &&
+	       span_equal(queue_id,
+		   (struct span){ part->queue_id, part->queue_id_len });
+}
+
 enum status trace_verify(struct trace *trace, const struct trace_site *site,
-    const struct trace_message *message)
+    const struct trace_message *message, struct span queue_id)
 {
 	size_t count = trace->part_count;
 	enum status result = CX_OK;
@@ -285,7 +314,7 @@ enum status trace_verify(struct trace *trace, const struct trace_site *site,
 		struct trace_part part = trace->parts[i];
 		enum status status = verify_part(&part, site, message);
 
-		if (status == CX_OK) {
+		if (status == CX_OK && !is_of(&part, queue_id)) {
 			qsort(part.tokens, part.count, TRACE_TOKEN_SIZE, compare_tokens);
 			trace->parts[trace->part_count++] = part;
 		} else {

@@ -15,15 +15,18 @@
  * have the site's secret can make, the objects that were expanded for it. A message that comes
  * back with it is not sent round again.
  *
- *   X-Coexist-Forwarded: acme; t=1795313003;
+ *   X-Coexist-Forwarded: acme; t=1795313003; q=4F1A2B3C4D;
  *    o=TOKEN TOKEN TOKEN
  *    TOKEN
  *
- * A token is base64url of the first 16 bytes of HMAC-SHA256 over organization, time, what tells
- * the message from others and the object's id. So a header that was copied into another message,
+ * A token is base64url of the first 16 bytes of HMAC-SHA256 over organization, time, queue id, what
+ * tells the message from others and the object's id. So a header that was copied into another message,
  * or whose time was changed, names nothing. The first is of no object, but of the header: who
  * has no secret makes none that is read any further. With "d=" for "o=" they are bound to date
  * and author: the message had no Message-ID then, and may have been given one since.
+ *
+ * The queue id is the message's where the header is written: another milter behind the first one,
+ * of the same server, sees the header too, and the message has not been anywhere.
  *
  * Other systems fold headers as they like, and cut long lines where it pleases them: blanks do
  * not count, as tokens are all of one length; what follows something else is not read.
@@ -41,6 +44,7 @@
 /* Of a message, the last ones that may be ours: a stranger can only put others before them. */
 #define TRACE_HEADERS_MAX 16
 #define TRACE_OBJECT_SIZE 16 /* entryUUID */
+#define TRACE_QUEUE_MAX	  24 /* of a queue id: Postfix 15 or so, Sendmail 14 */
 
 /* What tokens are bound to; borrowed. */
 struct trace_site {
@@ -49,12 +53,13 @@ struct trace_site {
 };
 
 /*
- * The value of the header for `count` objects; folded with a line feed and a blank, as
+ * The value of the header for `count` objects; a queue id of other than letters and digits, or
+ * over TRACE_QUEUE_MAX of them, counts as none; folded with a line feed and a blank, as
  * milters give headers to the MTA. CX_OK; CX_ETEMP: no digest; CX_ENOMEM. Of more than
  * TRACE_WRITTEN_MAX objects only the first are in it.
  */
 enum status trace_make(const struct trace_site *, const struct trace_message *,
-    int64_t now_s, const uint8_t (*objects)[TRACE_OBJECT_SIZE], size_t count,
+    int64_t now_s, struct span queue_id, const uint8_t (*objects)[TRACE_OBJECT_SIZE], size_t count,
     struct buf *out);
 
 /*
@@ -65,6 +70,8 @@ struct trace {
 	struct trace_part {
 		int64_t when_s;
 		bool is_by_date;
+		char queue_id[TRACE_QUEUE_MAX];
+		size_t queue_id_len;
 		size_t secret; /* that it is signed with */
 		uint8_t (*tokens)[TRACE_TOKEN_SIZE];
 		size_t count;
@@ -80,9 +87,12 @@ void trace_release(struct trace *); /* empty again */
  */
 enum status trace_add(struct trace *, const struct trace_site *, struct span value,
     int64_t now_s);
-/* Leaves those that are genuine. CX_OK; CX_ETEMP: no digest. */
+/*
+ * Leaves those that are genuine, and were written elsewhere than for this queue id. CX_OK;
+ * CX_ETEMP: no digest.
+ */
 enum status trace_verify(struct trace *, const struct trace_site *,
-    const struct trace_message *);
+    const struct trace_message *, struct span queue_id);
 /*
  * Whether the object was expanded before for this message. CX_OK: it was; CX_NOTFOUND;
  * CX_ETEMP: no digest.

@@ -48,7 +48,7 @@ def test_only_what_is_expanded_or_handed_on_is_traced(gw):
                             ("all@acme.example", "mailboxes")):
         _, message = send_first(gw, recipient, sink)
         value, = message.header(TRACE)
-        assert re.fullmatch(r"acme; t=\d{10}; o=[-_A-Za-z0-9]{22}( [-_A-Za-z0-9]{22})*", value)
+        assert re.fullmatch(r"acme; t=\d{10}; q=[0-9A-F]+; o=[-_A-Za-z0-9]{22}( [-_A-Za-z0-9]{22})*", value)
 
 
 @pytest.mark.parametrize("recipient, sink, fate", [
@@ -94,6 +94,7 @@ FORGERIES = [
     (r"t=(\d+)", lambda m: f"t={int(m[1]) - 1}"),
     (r"t=(\d+)", lambda m: f"t={int(m[1]) - 8 * 86400}"),
     (r"acme;", lambda m: "other;"),
+    (r"q=\w", lambda m: "q=" + ("B" if m[0][-1] == "A" else "A")),
     (r"o=.", lambda m: "o=" + ("B" if m[0][-1] == "A" else "A")),
     (r"(.{10})$", lambda m: m[1].translate(str.maketrans("ABCD", "BCDE")).swapcase()),
     (r"(?s)o=.*", lambda m: "o=" + " ".join(["A" * 22] * 3000)),
@@ -112,8 +113,8 @@ def test_a_forged_one_does_nothing(gw, pattern, replacement):
 
 @pytest.mark.parametrize("value, count", [
     ("x", 300),
-    ("acme; t={now}; o=" + "A" * 22, 300),
-    ("acme; t={now}; o=" + " ".join(["A" * 22] * 3900), 1),
+    ("acme; t={now}; q=4F1A; o=" + "A" * 22, 300),
+    ("acme; t={now}; q=4F1A; o=" + " ".join(["A" * 22] * 3900), 1),
 ], ids=["other values", "of our form", "many tokens"])
 def test_what_a_stranger_puts_before_ours_does_not_hide_it(gw, value, count):
     forged = [f"{TRACE}: " + value.format(now=int(time.time())).replace(" AAA", "\r\n AAA")] * count

@@ -34,13 +34,19 @@ def directory(site):
 class Node:
     """A site whose milter and policyd have a wall clock that can be set."""
 
-    def __init__(self, make, name, ldif):
-        self.port = free_port()
+    def __init__(self, make, name, ldif, other=None):
+        """With `other`, a further smtpd has the milters of both."""
+        self.port, self.both_port = free_port(), free_port()
+        services = [hop_service(self.port, "srs.acme.example")]
+        if other:
+            services.append(f"""\
+127.0.0.1:{self.both_port} inet n - n - - smtpd
+  -o {{ smtpd_milters = unix:coexist/milter unix:{other.site.postfix.queue}/coexist/milter }}""")
         self.site = make(
             start=False, name=name, source="ldif", sinks=("old",), ldif=ldif, settings=SETTINGS,
             # For clocks that jump: the directory stays young enough to refuse by.
             options='unknown_defer_after = "99d"\nmax_staleness = "99d"',
-            services=[hop_service(self.port)],
+            services=services,
             sections=f"""srs {{
   enable = true
   domain = "srs.acme.example"
@@ -76,7 +82,7 @@ class Node:
 def _nodes(make_module_site):
     first = Node(make_module_site, "mx1", directory)
     with open(first.site.ldif_path, encoding="utf-8") as file:
-        return first, Node(make_module_site, "mx2", file.read())
+        return first, Node(make_module_site, "mx2", file.read(), first)
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +124,16 @@ def test_what_one_node_sent_is_known_to_the_other(nodes):
     for back in nodes:
         assert send_back(back.site, ledger_id, {"moved@acme.example": At()},
                          headers_of(message)).status == "554 5.4.6"
+
+
+def test_a_second_milter_behind_the_first_sees_no_return(nodes):
+    """Two in one list, as for the case that one fails: the second reads what the first wrote."""
+    one, two = nodes
+    ledger_id, message = send_first(two.site, BOTH, "outside", port=two.both_port)
+    assert sorted(message.addresses) == ["adam@outside.example", "carol@outside.example"]
+    assert len(message.header(TRACE)) == 2 and is_known(one, ledger_id, message)
+    _, message = send_first(two.site, "bob@acme.example", "mailboxes", port=two.both_port)
+    assert not message.header(TRACE)
 
 
 def test_the_secret_changes_with_no_trace_lost(nodes):

@@ -2,6 +2,7 @@
 
 import re
 
+from .smtp import Client
 from .wait import wait_for
 
 # From a client of its own machine Postfix completes missing headers; ours shall be foreign.
@@ -16,15 +17,15 @@ def headers_of(message):
     return [line for line in lines if not line.lower().startswith(("received:", "return-path:"))]
 
 
-def send_first(site, recipients, sink, headers=None):
+def send_first(site, recipients, sink, headers=None, port=None):
     """
     Mail to these; (its id, what arrived in the sink). headers: instead of those that a ledger
-    writes, as a list of lines with "{id}".
+    writes, as a list of lines with "{id}". port: another smtpd of the site's.
     """
     recipients = [recipients] if isinstance(recipients, str) else recipients
     ledger = site.ledger()
     ledger_id = ledger.new_id()
-    with site.connect() as client:
+    with Client("127.0.0.1", port or site.postfix.port) as client:
         assert client.mail("s@sender.example").ok
         for recipient in recipients:
             assert client.rcpt(recipient).ok

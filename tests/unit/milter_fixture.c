@@ -242,7 +242,7 @@ void assert_end(const char *expected, const char *label)
 	const struct plan *plan;
 	struct buf text;
 
-	assert_answer(session_end(fixture.session, &plan), "continue", label);
+	assert_answer(session_end(fixture.session, SPAN("4F1A2B3C4D"), &plan), "continue", label);
 	buf_init(&text);
 	for (size_t i = 0; i < plan->count; i++) {
 		buf_printf(&text, "%s%c%s", i ? " " : "",

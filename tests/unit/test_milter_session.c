@@ -131,7 +131,7 @@ START_TEST(a_failed_edit_defers_the_message)
 	start("", MTA_POSTFIX);
 	mail("<>", NULL);
 	rcpt("<redirect@acme.example>");
-	assert_answer(session_end(fixture.session, &plan), "continue", "end");
+	assert_answer(session_end(fixture.session, SPAN("4F1A2B3C4D"), &plan), "continue", "end");
 	assert_answer(session_edited(fixture.session, false, SPAN("4F1")), "451 4.3.0", "edited");
 	ck_assert(has_line("4F1: an edit of the envelope failed"));
 	ck_assert(!has_line("action="));

@@ -22,6 +22,7 @@ static struct trace_site site;
 static struct trace_message message;
 static struct trace trace;
 static struct buf header;
+static struct span queue_id;
 
 static void set_message(const char *id)
 {
@@ -33,7 +34,7 @@ static void set_message(const char *id)
 static void make(size_t count)
 {
 	buf_clear(&header);
-	unit_assert_status(trace_make(&site, &message, NOW, objects, count, &header),
+	unit_assert_status(trace_make(&site, &message, NOW, queue_id, objects, count, &header),
 	    CX_OK, "make");
 }
 
@@ -46,6 +47,7 @@ static void setup(void)
 	site = (struct trace_site){ secrets, SPAN("acme") };
 	trace_init(&trace);
 	buf_init(&header);
+	queue_id = SPAN("4F1A2B3C4D");
 	set_message("<1@x>");
 	make(4);
 }
@@ -70,7 +72,7 @@ static size_t read_back(int64_t now)
 {
 	trace_release(&trace);
 	add(buf_span(&header), now);
-	unit_assert_status(trace_verify(&trace, &site, &message), CX_OK, "verify");
+	unit_assert_status(trace_verify(&trace, &site, &message, SPAN("1B2")), CX_OK, "verify");
 	return trace.part_count;
 }
 
@@ -94,13 +96,13 @@ END_TEST
 
 START_TEST(is_written_as_documented)
 {
-	const char *start = "acme; t=1795313003;\n o=";
+	const char *start = "acme; t=1795313003; q=4F1A2B3C4D;\n o=";
 	size_t line = 0;
 
 	ck_assert_uint_gt(header.len, strlen(start));
 	ck_assert_mem_eq(header.data, start, strlen(start));
 	ck_assert_uint_eq(header.len, strlen(start) + 5 * 22 + 3 * 1 + 2);
-	for (size_t i = strlen("acme; t=1795313003;\n"); i < header.len; i++) {
+	for (size_t i = strlen(start) - 3; i < header.len; i++) {
 		line = header.data[i] == '\n' ? 0 : line + 1;
 		ck_assert_uint_le(line, 78);
 	}
@@ -130,6 +132,40 @@ START_TEST(without_an_id_it_is_bound_to_date_and_author)
 }
 END_TEST
 
+/* Two milters of one server: what the first one wrote is nothing that came back. */
+START_TEST(of_the_same_passage_it_says_nothing)
+{
+	static const char *const odd[] = { "", "1-2", "a;b", "\xff", "1\n2" };
+
+	add(buf_span(&header), NOW);
+	unit_assert_status(trace_verify(&trace, &site, &message, queue_id), CX_OK, "same");
+	ck_assert_uint_eq(trace.part_count, 0);
+	ck_assert_uint_eq(read_back(NOW), 1);
+	*strstr(header.data, "q=4") = 'p';
+	ck_assert_uint_eq(read_back(NOW), 0);
+	/* It cannot be changed to one that is expected. */
+	make(4);
+	memcpy(strstr(header.data, "q=") + 2, "4F1A2B3C4E", 10);
+	ck_assert_uint_eq(read_back(NOW), 0);
+	for (int i = 0; i < ROWS(odd); i++) {
+		queue_id = span_of(odd[i]);
+		make(4);
+		ck_assert_ptr_nonnull(strstr(header.data, "; q=;\n o="));
+		trace_release(&trace);
+		add(buf_span(&header), NOW);
+		unit_assert_status(trace_verify(&trace, &site, &message, queue_id), CX_OK,
+		    odd[i]);
+		ck_assert_uint_eq(trace.part_count, 1);
+	}
+	queue_id = span_of(unit_repeat('A', TRACE_QUEUE_MAX));
+	make(4);
+	ck_assert_uint_eq(read_back(NOW), 1);
+	queue_id = span_of(unit_repeat('A', TRACE_QUEUE_MAX + 1));
+	make(4);
+	ck_assert_ptr_nonnull(strstr(header.data, "; q=;\n o="));
+}
+END_TEST
+
 START_TEST(sent_again_it_is_another_message)
 {
 	ck_assert_int_eq(trace_message_add(&message, SPAN("Resent-Date"), SPAN("x")),
@@ -146,7 +182,7 @@ START_TEST(survives_another_folding)
 
 	for (int gap = 0; gap < 3; gap++) {
 		buf_init(&other);
-		buf_add_text(&other, " \r\n\tacme;\r\n  t=1795313003 ; o=");
+		buf_add_text(&other, " \r\n\tacme;\r\n  t=1795313003 ; q=4F1A2B3C4D ;o=");
 		for (const char *c = tokens; *c; c++) {
 			if (*c != ' ' && *c != '\n') {
 				buf_add_char(&other, *c);
@@ -155,7 +191,7 @@ START_TEST(survives_another_folding)
 		}
 		trace_release(&trace);
 		add(buf_span(&other), NOW);
-		unit_assert_status(trace_verify(&trace, &site, &message), CX_OK, "verify");
+		unit_assert_status(trace_verify(&trace, &site, &message, SPAN("1B2")), CX_OK, "verify");
 		unit_assert_status(has(objects[3]), CX_OK, other.data);
 		buf_release(&other);
 	}
@@ -226,7 +262,7 @@ START_TEST(of_another_time_organization_or_secret_it_names_nothing)
 	unit_assert_status(has(objects[0]), CX_OK, "the old secret still verifies");
 	unit_assert_status(has(stranger), CX_NOTFOUND, "and nothing else");
 	make(1);
-	unit_assert_status(trace_verify(&trace, &site, &message), CX_OK, "verify");
+	unit_assert_status(trace_verify(&trace, &site, &message, SPAN("1B2")), CX_OK, "verify");
 	ck_assert_msg(!strstr(header.data, "tops3cret"), "a secret is told");
 	/* The first signs. */
 	secrets->count = 1;
@@ -244,7 +280,7 @@ START_TEST(tokens_of_a_genuine_one_cannot_be_added_to)
 	buf_add_text(&longer, " AAAAAAAAAAAAAAAAAAAAAA");
 	trace_release(&trace);
 	add(buf_span(&longer), NOW);
-	unit_assert_status(trace_verify(&trace, &site, &message), CX_OK, "verify");
+	unit_assert_status(trace_verify(&trace, &site, &message, SPAN("1B2")), CX_OK, "verify");
 	unit_assert_status(has(objects[3]), CX_OK, "its own");
 	unit_assert_status(has(stranger), CX_NOTFOUND, "another");
 	/* The header's own token is not that of an object. */
@@ -264,17 +300,19 @@ START_TEST(what_does_not_parse_is_left_out)
 		"acme; t=",
 		"acme; t=1795313003",
 		"acme; t=1795313003;",
-		"acme; t=1795313003; o=",
-		"acme; t=1795313003; o= ",
-		"acme; t=1795313003; o=short",
-		"acme; t=1795313003; o=aaaaaaaaaaaaaaaaaaaaa!",
-		"acme; t=1795313003; o=!aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		"acme; t=-1; o=aaaaaaaaaaaaaaaaaaaaaa",
-		"acme; t=9999999999999; o=aaaaaaaaaaaaaaaaaaaaaa",
-		"acme; t=1795313003 x; o=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=1795313003; q=; o=",
+		"acme; t=1795313003; q=; o= ",
+		"acme; t=1795313003; q=; o=short",
+		"acme; t=1795313003; q=; o=aaaaaaaaaaaaaaaaaaaaa!",
+		"acme; t=1795313003; q=; o=!aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=-1; q=; o=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=9999999999999; q=; o=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=1795313003 x; q=; o=aaaaaaaaaaaaaaaaaaaaaa",
 		"acme; T=1795313003; o=aaaaaaaaaaaaaaaaaaaaaa",
-		"acme; t=1795313003; x=aaaaaaaaaaaaaaaaaaaaaa",
-		"acme t=1795313003; o=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=1795313003; q=; x=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=1795313003; o=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme; t=1795313003; 4F1A; o=aaaaaaaaaaaaaaaaaaaaaa",
+		"acme t=1795313003; q=; o=aaaaaaaaaaaaaaaaaaaaaa",
 	};
 
 	for (int i = 0; i < ROWS(rows); i++) {
@@ -286,7 +324,7 @@ END_TEST
 
 START_TEST(strangers_hide_none_and_have_none)
 {
-	static const char forged[] = "acme; t=1795313003; o=aaaaaaaaaaaaaaaaaaaaaa";
+	static const char forged[] = "acme; t=1795313003; q=; o=aaaaaaaaaaaaaaaaaaaaaa";
 
 	for (int i = 0; i < 3 * TRACE_HEADERS_MAX; i++) {
 		add(SPAN(forged), NOW);
@@ -297,10 +335,10 @@ START_TEST(strangers_hide_none_and_have_none)
 	}
 	/* Of another organization: they take no room. */
 	for (int i = 0; i < 3 * TRACE_HEADERS_MAX; i++) {
-		add(SPAN("other; t=1795313003; o=aaaaaaaaaaaaaaaaaaaaaa"), NOW);
+		add(SPAN("other; t=1795313003; q=; o=aaaaaaaaaaaaaaaaaaaaaa"), NOW);
 	}
 	ck_assert_uint_eq(trace.part_count, TRACE_HEADERS_MAX);
-	unit_assert_status(trace_verify(&trace, &site, &message), CX_OK, "verify");
+	unit_assert_status(trace_verify(&trace, &site, &message, SPAN("1B2")), CX_OK, "verify");
 	ck_assert_uint_eq(trace.part_count, 1);
 	unit_assert_status(has(objects[0]), CX_OK, "genuine");
 }
@@ -318,7 +356,7 @@ START_TEST(is_bounded_in_headers_and_tokens)
 		memcpy(ids[i] + 1, &i, sizeof(i));
 	}
 	buf_init(&many);
-	ck_assert_int_eq(trace_make(&site, &message, NOW,
+	ck_assert_int_eq(trace_make(&site, &message, NOW, queue_id,
 			     (const uint8_t(*)[TRACE_OBJECT_SIZE])ids, count, &many),
 	    CX_OK);
 	ck_assert_uint_le(many.len, 20000);
@@ -329,7 +367,7 @@ START_TEST(is_bounded_in_headers_and_tokens)
 	for (int i = 0; i < 2 * TRACE_HEADERS_MAX; i++) {
 		add(buf_span(&many), NOW);
 	}
-	unit_assert_status(trace_verify(&trace, &site, &message), CX_OK, "verify");
+	unit_assert_status(trace_verify(&trace, &site, &message, SPAN("1B2")), CX_OK, "verify");
 	ck_assert_uint_eq(trace.part_count, TRACE_HEADERS_MAX);
 	ck_assert_uint_eq(trace.parts[0].count, 1 + TRACE_WRITTEN_MAX);
 	unit_assert_status(has(ids[TRACE_WRITTEN_MAX - 1]), CX_OK, "the last");
@@ -348,6 +386,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, names_what_was_expanded_and_nothing_else);
 	tcase_add_test(tcase, is_written_as_documented);
 	tcase_add_test(tcase, without_an_id_it_is_bound_to_date_and_author);
+	tcase_add_test(tcase, of_the_same_passage_it_says_nothing);
 	tcase_add_test(tcase, sent_again_it_is_another_message);
 	tcase_add_test(tcase, survives_another_folding);
 	tcase_add_test(tcase, cut_anywhere_it_names_what_is_whole);
