@@ -85,7 +85,7 @@ static enum status cut(struct work *work, const struct envelope_entry *entry,
 static enum status decide(struct work *work, const struct envelope_entry *entry,
     const struct address *address)
 {
-	const struct resolution *resolution = work->judge(work->context, address);
+	const struct resolution *resolution = work->judge(work->context, address, entry->dsn);
 
 	if (resolution->verdict == VERDICT_DELIVER) {
 		work->left++;
@@ -110,7 +110,7 @@ static enum status take(struct work *work, const struct envelope *before,
 	const struct envelope_recipient *same;
 	struct address address;
 
-	if (recipient->path_count == 0) {
+	if (envelope_is_untouched(recipient)) {
 		work->left++;
 		if (own->key.len > 0 && own->key.ptr[0] == '?') {
 			entry.key.len = 0;

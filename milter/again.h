@@ -11,8 +11,12 @@
  * ORCPT makes the bounce name the address that the sender wrote.
  */
 
-/* Decides an address with the trace in mind; the result is valid until the next call. */
-typedef const struct resolution *again_judge(void *context, const struct address *);
+/*
+ * Decides an address with the trace in mind, for a recipient with these notifications; the result is
+ * valid until the next call.
+ */
+typedef const struct resolution *again_judge(void *context, const struct address *,
+    const struct dsn *);
 
 /*
  * `out` is begun and becomes the envelope to go by. CX_OK. CX_NOTFOUND: nobody is left, or this

@@ -16,6 +16,7 @@ void envelope_init(struct envelope *envelope)
 	keytab_init(&envelope->expanded_ids);
 	keytab_init(&envelope->by_key);
 	keytab_init(&envelope->decided);
+	keytab_init(&envelope->groups);
 }
 
 void envelope_release(struct envelope *envelope)
@@ -24,6 +25,7 @@ void envelope_release(struct envelope *envelope)
 	keytab_release(&envelope->expanded_ids);
 	keytab_release(&envelope->by_key);
 	keytab_release(&envelope->decided);
+	keytab_release(&envelope->groups);
 	free(envelope->recipients);
 	free(envelope->addresses);
 	free(envelope->expanded);
@@ -134,6 +136,13 @@ static enum status append(struct envelope *envelope, const struct envelope_entry
 	return status;
 }
 
+/* Nothing can be refused in a local submission, which is no stranger's. */
+static bool may_have_more(const struct envelope *envelope)
+{
+	return envelope->recipient_count < ENVELOPE_RECIPIENTS_MAX ||
+	       envelope->is_local_submission;
+}
+
 const struct envelope_recipient *envelope_find(const struct envelope *envelope,
     struct span key)
 {
@@ -146,15 +155,19 @@ enum status envelope_add_untouched(struct envelope *envelope,
     const struct envelope_entry *entry)
 {
 	struct envelope_recipient recipient = { 0 };
-	enum status status = intern_own(envelope, entry, &recipient.address);
+	enum status status;
 
+	if (!may_have_more(envelope)) {
+		return CX_EFULL;
+	}
+	status = intern_own(envelope, entry, &recipient.address);
 	return status == CX_OK ? append(envelope, entry, recipient) : status;
 }
 
 enum status envelope_add_same(struct envelope *envelope,
     const struct envelope_entry *entry, const struct envelope_recipient *other)
 {
-	return append(envelope, entry, *other);
+	return may_have_more(envelope) ? append(envelope, entry, *other) : CX_EFULL;
 }
 
 /* How many deliveries of the resolution no other recipient of the message has. */
@@ -276,32 +289,105 @@ static enum status note_expanded(struct envelope *envelope,
 	return CX_OK;
 }
 
-enum status envelope_add(struct envelope *envelope, const struct envelope_entry *entry,
-    const struct resolution *resolution, unsigned max_deliveries)
+#define GROUP_KEY_SIZE 19
+
+/* `memory` backs it. */
+static struct span group_key(const struct record_id *id, enum delivery_kind kind,
+    bool wants_failures, char memory[GROUP_KEY_SIZE])
 {
-	struct envelope_recipient recipient = { .path_count =
-						    resolution->delivery_count };
+	memory[0] = (char)id->source;
+	memcpy(memory + 1, id->uuid, sizeof(id->uuid));
+	memory[1 + sizeof(id->uuid)] = (char)kind;
+	memory[2 + sizeof(id->uuid)] = (char)wants_failures;
+	return (struct span){ memory, GROUP_KEY_SIZE };
+}
+
+static bool was_expanded(const struct envelope *envelope, const struct record_id *group,
+    enum delivery_kind kind, bool wants_failures)
+{
+	char memory[GROUP_KEY_SIZE];
+
+	return keytab_find(&envelope->groups,
+		   group_key(group, kind, wants_failures, memory)) != KEYTAB_NONE;
+}
+
+/* As the plan chooses between two that lead to one address. */
+bool envelope_is_covered(void *context, const struct record_id *group,
+    enum delivery_kind kind)
+{
+	const struct envelope_asker *asker = context;
+	const struct envelope *envelope = asker->envelope;
+
+	if (was_expanded(envelope, group, kind, true) ||
+	    (!asker->wants_failures && was_expanded(envelope, group, kind, false))) {
+		return true;
+	}
+	return kind > DELIVERY_GROUP &&
+	       (was_expanded(envelope, group, DELIVERY_GROUP, true) ||
+		   was_expanded(envelope, group, DELIVERY_GROUP, false));
+}
+
+/* For recipients to come. One that is not noted, for want of memory, is expanded again. */
+static void note_groups(struct envelope *envelope, const struct resolution *resolution,
+    bool wants_failures)
+{
+	for (size_t i = 0; i < resolution->group_count; i++) {
+		const struct expanded_group *group = &resolution->groups[i];
+		char memory[GROUP_KEY_SIZE];
+		struct span key = group_key(&group->id, group->kind, wants_failures,
+		    memory);
+
+		if (keytab_find(&envelope->groups, key) != KEYTAB_NONE) {
+			continue;
+		}
+		key = pool_copy(&envelope->pool, key);
+		if (key.ptr == NULL || keytab_add(&envelope->groups, key, 0) != CX_OK) {
+			return;
+		}
+	}
+}
+
+/* The paths of a resolution, kept for as long as the message lives. */
+static enum status add_paths(struct envelope *envelope, const struct resolution *resolution,
+    struct envelope_recipient *recipient)
+{
 	struct envelope_path *paths;
 	enum status status;
 
-	assert(resolution->delivery_count > 0);
-	if (envelope->delivery_count + count_new(envelope, resolution) >
+	if (recipient->path_count == 0) {
+		return CX_OK;
+	}
+	paths = reallocarray(NULL, recipient->path_count, sizeof(*paths));
+	if (paths == NULL) {
+		return CX_ENOMEM;
+	}
+	status = make_paths(envelope, recipient->address, resolution, paths);
+	if (status == CX_OK) {
+		status = keep_paths(envelope, paths, recipient->path_count,
+		    &recipient->paths);
+	}
+	free(paths);
+	return status;
+}
+
+enum status envelope_add(struct envelope *envelope, const struct envelope_entry *entry,
+    const struct resolution *resolution, unsigned max_deliveries)
+{
+	struct envelope_recipient recipient = { .path_count = resolution->delivery_count,
+		.is_covered = resolution->is_covered };
+	enum status status;
+
+	assert(resolution->delivery_count > 0 || resolution->is_covered);
+	if (!may_have_more(envelope) ||
+	    envelope->delivery_count + count_new(envelope, resolution) >
 		max_deliveries ||
 	    envelope->path_total + resolution->delivery_count >
 		(size_t)max_deliveries * ENVELOPE_PATHS_PER_DELIVERY) {
 		return CX_EFULL;
 	}
-	paths = reallocarray(NULL, resolution->delivery_count, sizeof(*paths));
-	if (paths == NULL) {
-		return CX_ENOMEM;
-	}
 	status = intern_own(envelope, entry, &recipient.address);
 	if (status == CX_OK) {
-		status = make_paths(envelope, recipient.address, resolution, paths);
-	}
-	if (status == CX_OK) {
-		status =
-		    keep_paths(envelope, paths, recipient.path_count, &recipient.paths);
+		status = add_paths(envelope, resolution, &recipient);
 	}
 	if (status == CX_OK) {
 		status = note_expanded(envelope, resolution);
@@ -311,7 +397,10 @@ enum status envelope_add(struct envelope *envelope, const struct envelope_entry 
 		status = recipient.object.ptr ? append(envelope, entry, recipient)
 					      : CX_ENOMEM;
 	}
-	free(paths);
+	/* Only now is it sure that they are expanded. */
+	if (status == CX_OK) {
+		note_groups(envelope, resolution, dsn_wants_failures(entry->dsn));
+	}
 	return status;
 }
 
@@ -322,5 +411,5 @@ bool envelope_keeps_itself(const struct envelope_recipient *recipient)
 			return true;
 		}
 	}
-	return recipient->path_count == 0;
+	return envelope_is_untouched(recipient);
 }

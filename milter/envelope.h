@@ -23,6 +23,12 @@
 /* As many as go into a trace; of more, the first. */
 #define ENVELOPE_EXPANDED_MAX TRACE_WRITTEN_MAX
 
+/*
+ * Recipients that the client may name, whatever becomes of them: they cost memory, and not every
+ * MTA has a limit (Sendmail). Postfix stops at smtpd_recipient_limit (1000).
+ */
+#define ENVELOPE_RECIPIENTS_MAX 20000
+
 /* Deliveries counted for each recipient anew, beyond the limit for distinct ones. */
 #define ENVELOPE_PATHS_PER_DELIVERY 8
 
@@ -44,9 +50,11 @@ struct envelope_recipient {
 	struct span typed; /* argument of RCPT, exactly */
 	struct dsn dsn;
 	uint32_t address; /* its own */
-	/* What the directory says; none: it is not the directory's, and stays as it is. */
+	/* What the directory says, without what is covered. */
 	const struct envelope_path *paths;
 	size_t path_count;
+	/* Groups behind it are expanded for another recipient: it has fewer paths, or none. */
+	bool is_covered;
 	struct span object; /* DN */
 };
 
@@ -68,6 +76,7 @@ struct envelope {
 	struct keytab expanded_ids;
 	struct keytab by_key;  /* key -> address */
 	struct keytab decided; /* key -> first recipient with it */
+	struct keytab groups;  /* that were expanded and led to somebody, and how */
 	size_t delivery_count; /* distinct ones */
 	size_t path_total;
 };
@@ -92,10 +101,19 @@ struct envelope_entry {
 const struct envelope_recipient *envelope_find(const struct envelope *,
     struct span key);
 
+/* A recipient that is being decided, after those of the envelope. */
+struct envelope_asker {
+	const struct envelope *envelope;
+	bool wants_failures; /* dsn_wants_failures(); groups of others may be silent */
+};
+/* A question_is_covered; the context is a struct envelope_asker. */
+bool envelope_is_covered(void *asker, const struct record_id *group, enum delivery_kind);
+
 /*
  * Adds a recipient: one that stays as it is; one for which the same holds as for
  * another; one that has the deliveries of a resolution. CX_ENOMEM; CX_EFULL: the
- * message would have more than `max_deliveries`, and nothing was added.
+ * message would have more than `max_deliveries`, or has ENVELOPE_RECIPIENTS_MAX recipients that came by
+ * SMTP, and nothing was added.
  */
 enum status envelope_add_untouched(struct envelope *, const struct envelope_entry *);
 enum status envelope_add_same(struct envelope *, const struct envelope_entry *,
@@ -103,6 +121,11 @@ enum status envelope_add_same(struct envelope *, const struct envelope_entry *,
 enum status envelope_add(struct envelope *, const struct envelope_entry *,
     const struct resolution *, unsigned max_deliveries);
 
+/* Not the directory's: it stays as it is. */
+static inline bool envelope_is_untouched(const struct envelope_recipient *recipient)
+{
+	return recipient->path_count == 0 && !recipient->is_covered;
+}
 /* Whether one of its deliveries is the recipient itself (or it is untouched). */
 bool envelope_keeps_itself(const struct envelope_recipient *);
 

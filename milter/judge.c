@@ -66,7 +66,9 @@ static void judge_in(struct snapshot *snapshot, const struct judge_question *ask
 		.want_deliveries = true,
 		.is_sender_empty = asked->is_sender_empty,
 		.was_expanded = asked->was_expanded,
-		.was_expanded_context = asked->was_expanded_context };
+		.was_expanded_context = asked->was_expanded_context,
+		.is_covered = asked->is_covered,
+		.is_covered_context = asked->is_covered_context };
 	struct authorization authorization;
 	enum status status;
 

@@ -25,6 +25,9 @@ struct judge_question {
 	/* As in struct question: the message was here before. NULL: it was not. */
 	question_was_expanded *was_expanded;
 	void *was_expanded_context;
+	/* The same: groups that other recipients of the message were expanded to. */
+	question_is_covered *is_covered;
+	void *is_covered_context;
 };
 
 struct judgement {

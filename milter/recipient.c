@@ -4,6 +4,7 @@
 
 #include "daemon/log.h"
 #include "milter/again.h"
+#include "milter/left_out.h"
 #include "milter/report.h"
 
 static const struct reply needs_smtputf8 = { "550", "5.6.7",
@@ -103,10 +104,15 @@ static const struct reply *objection(const struct session *session,
 	return reply ? reply : reply_unavailable();
 }
 
-static struct answer answer_added(enum status status)
+static struct answer defer_recipient(struct session *session, enum status status)
 {
-	return status == CX_OK ? answer_go_on()
-			       : answer_with(&answer_temporary_failure);
+	struct resolution too_many = { .verdict = VERDICT_TOO_MANY };
+
+	if (status == CX_EFULL) {
+		return answer_refusal(session, reply_of_resolution(&too_many));
+	}
+	log_error("recipient deferred: %s", status_text(status));
+	return answer_refusal(session, &answer_temporary_failure);
 }
 
 /* Refused, or under `observe` let through as it is. */
@@ -115,38 +121,49 @@ static struct answer refuse(struct session *session, const struct candidate *can
 {
 	const struct resolution *resolution = &candidate->judgement.resolution;
 	bool is_observed = session->conf->settings.observe;
+	enum status status;
 
 	answer_report(session, candidate->entry.typed,
 	    verdict_text(resolution->verdict), rule_text(resolution->rule), reply,
 	    is_observed);
-	if (is_observed) {
-		return answer_added(envelope_add_untouched(&session->envelope,
-		    &candidate->entry));
+	if (!is_observed) {
+		return answer_refusal(session, reply);
 	}
-	return answer_refusal(session, reply);
+	status = envelope_add_untouched(&session->envelope, &candidate->entry);
+	return status == CX_OK ? answer_go_on() : defer_recipient(session, status);
+}
+
+/* How putting it into the envelope went. */
+static struct answer answer_added(struct session *session, struct candidate *candidate,
+    enum status status)
+{
+	struct resolution *resolution = &candidate->judgement.resolution;
+
+	if (status == CX_OK) {
+		return answer_go_on();
+	}
+	if (status != CX_EFULL) {
+		return defer_recipient(session, status);
+	}
+	resolution->verdict = VERDICT_TOO_MANY;
+	resolution->rule = RULE_LIMIT;
+	return refuse(session, candidate, reply_of_resolution(resolution));
 }
 
 static struct answer take(struct session *session, struct candidate *candidate)
 {
-	struct resolution *resolution = &candidate->judgement.resolution;
+	const struct resolution *resolution = &candidate->judgement.resolution;
+	struct envelope *envelope = &session->envelope;
 	enum status status;
 
-	if (resolution->verdict == VERDICT_DELIVER && resolution->delivery_count > 0) {
-		status = envelope_add(&session->envelope, &candidate->entry, resolution,
+	if (resolution->verdict == VERDICT_DELIVER &&
+	    (resolution->delivery_count > 0 || resolution->is_covered)) {
+		status = envelope_add(envelope, &candidate->entry, resolution,
 		    session->conf->settings.max_deliveries);
 	} else {
-		status = envelope_add_untouched(&session->envelope, &candidate->entry);
+		status = envelope_add_untouched(envelope, &candidate->entry);
 	}
-	if (status == CX_EFULL) {
-		resolution->verdict = VERDICT_TOO_MANY;
-		resolution->rule = RULE_LIMIT;
-		return refuse(session, candidate, reply_of_resolution(resolution));
-	}
-	if (status != CX_OK) {
-		log_error("recipient deferred: %s", status_text(status));
-		return answer_refusal(session, &answer_temporary_failure);
-	}
-	return answer_go_on();
+	return answer_added(session, candidate, status);
 }
 
 /* The empty sender is everybody's. */
@@ -156,11 +173,17 @@ static bool must_own_sender(const struct session *session)
 	       session->client.login.len > 0 && !session_has_empty_sender(session);
 }
 
-/* `was_here`: the message brought a trace, which is asked. */
-static void judge(struct session *session, const struct address *address, bool was_here,
+/*
+ * For the recipients that are in `envelope` already. `was_here`: the message brought a trace,
+ * which is asked.
+ */
+static void judge(struct session *session, const struct envelope *envelope,
+    const struct dsn *dsn, const struct address *address, bool was_here,
     struct judgement *out)
 {
 	const struct conf *conf = session->conf;
+	struct envelope_asker asker = { .envelope = envelope,
+		.wants_failures = dsn_wants_failures(dsn) };
 	struct judge_question question = { .settings = &conf->settings,
 		.now = session->env->now(),
 		.address = address,
@@ -169,7 +192,9 @@ static void judge(struct session *session, const struct address *address, bool w
 		.is_sender_empty = session_has_empty_sender(session),
 		.srs_secrets = &session->keys->srs,
 		.was_expanded = was_here ? tracing_was_expanded : NULL,
-		.was_expanded_context = &session->tracing };
+		.was_expanded_context = &session->tracing,
+		.is_covered = envelope_is_covered,
+		.is_covered_context = &asker };
 	struct address sender;
 	bool is_nobodys = false;
 
@@ -196,17 +221,19 @@ static struct answer decide(struct session *session, struct candidate *candidate
 	const struct reply *reply;
 
 	if (same) {
-		report_decision(candidate->entry.typed, "same", same->object);
-		return answer_added(envelope_add_same(&session->envelope,
-		    &candidate->entry, same));
+		report_decision(candidate->entry.typed, "same", 0, same->object);
+		return answer_added(session, candidate,
+		    envelope_add_same(&session->envelope, &candidate->entry, same));
 	}
-	judge(session, address, false, &candidate->judgement);
+	judge(session, &session->envelope, &candidate->dsn, address, false,
+	    &candidate->judgement);
 	report_decision(candidate->entry.typed, verdict_text(resolution->verdict),
-	    resolution->object);
+	    resolution->entered, resolution->object);
 	reply = objection(session, candidate);
 	if (reply) {
 		return refuse(session, candidate, reply);
 	}
+	left_out_report(resolution);
 	if (resolution->is_observed && session->is_enforcing) {
 		struct resolution would_be = { .verdict = resolution->observed };
 
@@ -254,15 +281,16 @@ struct answer recipient_decide(struct session *session, const char *const *argum
 /* What recipients are decided with again, one after the other. */
 struct again {
 	struct session *session;
+	struct envelope envelope;
 	struct judgement judgement;
 };
 
 static const struct resolution *judge_again(void *context,
-    const struct address *address)
+    const struct address *address, const struct dsn *dsn)
 {
 	struct again *again = context;
 
-	judge(again->session, address, true, &again->judgement);
+	judge(again->session, &again->envelope, dsn, address, true, &again->judgement);
 	return &again->judgement.resolution;
 }
 
@@ -270,21 +298,20 @@ static const struct resolution *judge_again(void *context,
 enum status recipient_decide_again(struct session *session)
 {
 	struct again again = { .session = session };
-	struct envelope envelope;
 	enum status status;
 
 	if (session->envelope.expanded_count == 0 ||
 	    !tracing_has_returned(&session->tracing)) {
 		return CX_OK;
 	}
-	envelope_init(&envelope);
+	envelope_init(&again.envelope);
 	status = again_decide(&session->envelope,
-	    session->conf->settings.max_deliveries, judge_again, &again, &envelope);
+	    session->conf->settings.max_deliveries, judge_again, &again, &again.envelope);
 	if (status != CX_OK) {
-		envelope_release(&envelope);
+		envelope_release(&again.envelope);
 		return status;
 	}
 	envelope_release(&session->envelope);
-	session->envelope = envelope;
+	session->envelope = again.envelope;
 	return CX_OK;
 }

@@ -47,7 +47,8 @@ void report_refusal(const struct report_refusal *refusal)
 	write_line(&line);
 }
 
-void report_decision(struct span typed, const char *verdict, struct span object)
+void report_decision(struct span typed, const char *verdict, size_t entered,
+    struct span object)
 {
 	struct buf line;
 
@@ -56,7 +57,7 @@ void report_decision(struct span typed, const char *verdict, struct span object)
 	}
 	buf_init(&line);
 	add_value(&line, "rcpt: to=<", dsn_strip_brackets(typed), ">");
-	buf_printf(&line, ", verdict=%s", verdict);
+	buf_printf(&line, ", verdict=%s, objects=%zu", verdict, entered);
 	add_value(&line, ", object=\"", object, "\"");
 	if (!line.failed) {
 		log_debug("%s", line.data);
@@ -94,6 +95,9 @@ static void end_line(struct buf *line, const struct envelope_recipient *recipien
 static void report_recipient(const struct envelope *envelope,
     const struct envelope_recipient *recipient, struct span queue_id)
 {
+	/* Where all is left to other recipients of the message. */
+	static const struct envelope_path elsewhere = { .kind = DELIVERY_GROUP,
+		.rule = RULE_MEMBER };
 	const struct envelope_path *first = NULL;
 	size_t changed = 0;
 	struct buf line;
@@ -104,12 +108,12 @@ static void report_recipient(const struct envelope *envelope,
 			changed++;
 		}
 	}
-	if (first == NULL) {
+	if (first == NULL && !recipient->is_covered) {
 		return;
 	}
-	if (changed > REPORT_LINES_MAX) {
+	if (first == NULL || changed > REPORT_LINES_MAX) {
 		start_line(&line, queue_id);
-		end_line(&line, recipient, first);
+		end_line(&line, recipient, first ? first : &elsewhere);
 		buf_printf(&line, ", count=%zu", changed);
 		write_line(&line);
 		return;

@@ -30,8 +30,12 @@ void report_refusal(const struct report_refusal *);
 void report_sender(struct span queue_id, struct span sender, struct span new_sender,
     const char *rule);
 
-/* At level debug: what the directory says of a recipient. */
-void report_decision(struct span typed, const char *verdict, struct span object);
+/*
+ * At level debug: what the directory says of a recipient; `entered`: how many objects were looked
+ * into for it.
+ */
+void report_decision(struct span typed, const char *verdict, size_t entered,
+    struct span object);
 
 /* What became of each recipient that is not delivered to as the client named it. */
 void report_changes(const struct envelope *, struct span queue_id);

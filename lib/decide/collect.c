@@ -196,29 +196,29 @@ static void index_visit(struct collection *c)
 	}
 }
 
-bool collection_was_visited(struct collection *c, const struct record_id *id,
-    enum delivery_kind kind)
+size_t collection_visit(struct collection *c, const struct record_id *id,
+    enum delivery_kind kind, bool *was_visited)
 {
 	struct visit *visit = find_visit(c, id);
 	struct visit *larger;
 
+	*was_visited = true;
 	if (visit != NULL) {
-		if (visit->kind <= kind) {
-			return true;
+		if (visit->kind > kind) {
+			visit->kind = kind;
+			*was_visited = false;
 		}
-		visit->kind = kind;
-		return false;
+		return (size_t)(visit - c->visits);
 	}
 	larger = grow(c, c->visits, c->visit_count, &c->visit_room, sizeof(*c->visits));
 	if (larger == NULL) {
-		return true;
+		return 0;
 	}
 	c->visits = larger;
-	c->visits[c->visit_count].id = *id;
-	c->visits[c->visit_count].kind = kind;
-	c->visit_count++;
+	c->visits[c->visit_count++] = (struct visit){ .id = *id, .kind = kind };
 	index_visit(c);
-	return false;
+	*was_visited = false;
+	return c->visit_count - 1;
 }
 
 struct span collection_copy(struct collection *c, struct span text)

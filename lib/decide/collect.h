@@ -15,10 +15,12 @@ struct index {
 	size_t size;	 /* a power of two; 0: not made yet */
 };
 
-/* An object that has been expanded to the end. */
+/* An object that has been expanded, or is being. */
 struct visit {
 	struct record_id id;
 	enum delivery_kind kind; /* the best kind it was expanded as */
+	bool is_group;
+	bool reaches; /* it led to somebody */
 };
 
 struct collection {
@@ -47,11 +49,11 @@ void collection_init(struct collection *, struct arena *, size_t max_deliveries,
 struct delivery *collection_deliver(struct collection *, struct span key, bool *is_new);
 
 /*
- * Whether an object was expanded before, as this kind or a better one: then it adds nothing.
- * Notes that it has been now.
+ * Notes that an object is expanded as this kind. *was_visited: it was before, as this kind or a
+ * better one, and adds nothing (also when full). Returns its position in `visits`.
  */
-bool collection_was_visited(struct collection *, const struct record_id *,
-    enum delivery_kind kind);
+size_t collection_visit(struct collection *, const struct record_id *, enum delivery_kind kind,
+    bool *was_visited);
 
 void collection_step(struct collection *, unsigned depth, enum rule, struct span subject,
     struct span detail);

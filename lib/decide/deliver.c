@@ -15,6 +15,9 @@ void note_missing(struct expansion *x, const struct path *path, struct span subj
 		collection_step(&x->list, path->depth, RULE_UNKNOWN, subject, nothing);
 	} else {
 		x->has_missing = true;
+		if (x->missing_count++ == 0 && x->question->want_deliveries) {
+			x->missing = collection_copy(&x->list, subject);
+		}
 		collection_step(&x->list, path->depth, RULE_MISSING, subject, nothing);
 	}
 }
@@ -101,6 +104,7 @@ static bool was_handed_on(struct expansion *x, const struct destination *to,
     const struct key *key, struct span next_hop, const struct path *path)
 {
 	struct record_id id;
+	bool was_visited;
 
 	if (!x->question->want_deliveries) {
 		return false;
@@ -109,7 +113,7 @@ static bool was_handed_on(struct expansion *x, const struct destination *to,
 	if (expansion_was_here(x, id.uuid, path, key_span(key))) {
 		return true;
 	}
-	(void)collection_was_visited(&x->list, &id, path->kind);
+	(void)collection_visit(&x->list, &id, path->kind, &was_visited);
 	return false;
 }
 
@@ -140,6 +144,7 @@ void deliver(struct expansion *x, const struct destination *to, const struct pat
 	if (delivery == NULL) {
 		return;
 	}
+	x->reached++;
 	if (is_new) {
 		fill_delivery(x, delivery, to->address, buf_span(&next_hop),
 		    to->object);

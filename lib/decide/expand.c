@@ -286,6 +286,54 @@ static void expand_itself(struct expansion *x, const struct found *found,
 	}
 }
 
+/* An object is not expanded twice for nothing: in this expansion, nor for its message. */
+static bool is_done(struct expansion *x, const struct found *found, const struct path *path,
+    size_t *visit)
+{
+	const struct question *question = x->question;
+	bool is_group = found->recipient.kind == RECIPIENT_GROUP;
+	enum delivery_kind kind = is_group ? worse_kind(path->kind, DELIVERY_GROUP) : path->kind;
+	bool was_visited;
+
+	if (is_group && question->is_covered != NULL && !x->has_extension &&
+	    question->is_covered(question->is_covered_context, &found->id, kind)) {
+		x->is_covered = true;
+		x->reached++;
+		return true;
+	}
+	*visit = collection_visit(&x->list, &found->id, kind, &was_visited);
+	if (x->list.is_full) {
+		return true;
+	}
+	x->list.visits[*visit].is_group = is_group;
+	if (was_visited && x->list.visits[*visit].reaches) {
+		x->reached++;
+	}
+	return was_visited;
+}
+
+/* Its own delivery and those of what it leads to. */
+static void expand_entered(struct expansion *x, const struct found *found,
+    const struct address *via, bool returned, const struct path *path,
+    const struct path *down)
+{
+	const struct recipient *recipient = &found->recipient;
+
+	if (recipient->kind == RECIPIENT_GROUP) {
+		expand_group(x, recipient, returned, path, down);
+		return;
+	}
+	if (returned || !has_alternates(recipient) ||
+	    (recipient->flags & RECIPIENT_DELIVER_AND_REDIRECT) != 0) {
+		expand_itself(x, found, via, path, down);
+	}
+	if (!returned && has_alternates(recipient)) {
+		collection_step(&x->list, path->depth, RULE_ALT_RECIPIENT, recipient->dn,
+		    nothing);
+		expand_alternates(x, recipient, down);
+	}
+}
+
 static void expand_object(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path)
 {
@@ -301,30 +349,23 @@ static void expand_object(struct expansion *x, const struct found *found,
 	bool is_plain =
 	    recipient->kind == RECIPIENT_MAILBOX && !has_alternates(recipient);
 	bool returned; /* what was expanded before takes the mail itself, if it is here */
+	size_t visit = 0, before = x->reached;
 
+	x->entered++;
 	if (!may_enter(x, found, path)) {
 		return;
 	}
 	returned = !is_plain && was_expanded(x, found->id.uuid);
-	if (!is_plain && !returned &&
-	    collection_was_visited(&x->list, &found->id, path->kind)) {
-		return;
-	}
 	if (x->view->settings->propagate_extension) {
 		down.extension = own_extension(found, via, path);
+		x->has_extension = x->has_extension || !span_is_empty(down.extension);
 	}
-	if (recipient->kind == RECIPIENT_GROUP) {
-		expand_group(x, recipient, returned, path, &down);
+	if (!is_plain && !returned && is_done(x, found, path, &visit)) {
 		return;
 	}
-	if (returned || !has_alternates(recipient) ||
-	    (recipient->flags & RECIPIENT_DELIVER_AND_REDIRECT) != 0) {
-		expand_itself(x, found, via, path, &down);
-	}
-	if (!returned && has_alternates(recipient)) {
-		collection_step(&x->list, path->depth, RULE_ALT_RECIPIENT, recipient->dn,
-		    nothing);
-		expand_alternates(x, recipient, &down);
+	expand_entered(x, found, via, returned, path, &down);
+	if (!is_plain && !returned && x->reached > before) {
+		x->list.visits[visit].reaches = true;
 	}
 }
 

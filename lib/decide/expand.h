@@ -23,11 +23,18 @@ struct expansion {
 	struct span object;  /* of the asked address */
 	bool is_known;
 	bool is_by_absence; /* somebody was taken for missing, or an address for nobody's */
+	struct span missing; /* the first that was left out: in the arena */
+	size_t missing_count;
 	/* add nothing */
 	bool is_unknown; /* the asked address is nobody's */
 	bool is_invalid; /* it is encapsulated and does not decode */
 	bool has_missing, has_loop, has_denied;
 	bool was_here; /* something was expanded when the message was here before */
+	/* Ends of the expansion met so far: deliveries, old and new, and what is covered. */
+	size_t reached;
+	size_t entered;	    /* objects */
+	bool is_covered;    /* a group was left to another recipient of the message */
+	bool has_extension; /* somebody's deliveries carry an extension along */
 	/* block */
 	bool has_parked, has_disabled, has_no_route, has_ambiguous, is_too_deep;
 	bool is_observed; /* unknown, and its domain lets it through */

@@ -84,7 +84,8 @@ static void decide_deliver(struct expansion *x, struct resolution *out)
 	} else if (is_back) {
 		decide(out, VERDICT_HORIZON, RULE_SPLIT_HORIZON);
 	} else {
-		decide(out, VERDICT_DELIVER, x->list.deliveries[0].rule);
+		decide(out, VERDICT_DELIVER,
+		    x->list.delivery_count > 0 ? x->list.deliveries[0].rule : RULE_MEMBER);
 		out->is_observed = x->is_observed;
 		out->observed = VERDICT_UNKNOWN;
 	}
@@ -131,15 +132,50 @@ static void list_expanded(struct expansion *x, struct resolution *out)
 	out->expanded_count = x->list.visit_count;
 }
 
+static bool is_to_be_kept(const struct visit *visit)
+{
+	return visit->is_group && visit->reaches;
+}
+
+/* Groups that need not be expanded for another recipient. With an extension it is other addresses. */
+static void list_groups(struct expansion *x, struct resolution *out)
+{
+	struct expanded_group *groups;
+	size_t i, count = 0;
+
+	for (i = 0; i < x->list.visit_count; i++) {
+		count += is_to_be_kept(&x->list.visits[i]);
+	}
+	if (!x->question->want_deliveries || x->has_extension || count == 0 ||
+	    x->list.is_full) {
+		return;
+	}
+	groups = arena_get(x->list.arena, count * sizeof(*groups));
+	if (groups == NULL) {
+		x->list.is_full = true;
+		return;
+	}
+	out->groups = groups;
+	for (i = 0; i < x->list.visit_count; i++) {
+		const struct visit *visit = &x->list.visits[i];
+
+		if (is_to_be_kept(visit)) {
+			groups[out->group_count++] =
+			    (struct expanded_group){ visit->id, visit->kind };
+		}
+	}
+}
+
 static void conclude(struct expansion *x, struct resolution *out)
 {
-	out->object = x->object;
+	out->object = collection_copy(&x->list, x->object);
 	out->is_known = x->is_known;
-	out->has_missing = x->has_missing;
+	out->missing_count = x->missing_count;
+	out->missing = x->missing;
 	if (x->failure != CX_OK) {
 		decide(out, VERDICT_UNAVAILABLE, RULE_REPLICA);
 	} else if (!decide_blocked(x, out)) {
-		if (x->list.delivery_count == 0) {
+		if (x->list.delivery_count == 0 && !x->is_covered) {
 			decide_nothing_left(x, out);
 		} else {
 			decide_deliver(x, out);
@@ -151,7 +187,10 @@ static void conclude(struct expansion *x, struct resolution *out)
 	out->was_here = x->was_here;
 	if (out->verdict == VERDICT_DELIVER) {
 		list_expanded(x, out);
+		list_groups(x, out);
+		out->is_covered = x->is_covered;
 	}
+	out->entered = x->entered;
 	out->steps = x->list.steps;
 	out->step_count = x->list.step_count;
 }

@@ -10,7 +10,8 @@
  * What becomes of a recipient (SPEC section 5): the one decision that the milter, the
  * policy service, the map service and coexistctl show. A pure function of the view and the
  * question: no clock, no I/O but reads of the snapshot, no log, no allocation; memory
- * comes from the caller's arena, and everything in the resolution lives there.
+ * comes from the caller's arena, and everything in the resolution lives there, unless it
+ * says otherwise.
  */
 enum verdict {
 	VERDICT_DELIVER,
@@ -90,6 +91,13 @@ struct client {
  */
 typedef enum status question_was_expanded(void *context, const uint8_t id[16]);
 
+/*
+ * Whether a group was expanded as this kind, or a better one, for another recipient of the message, and
+ * led to somebody. It adds nothing then: its members get the message for the other's sake.
+ */
+typedef bool question_is_covered(void *context, const struct record_id *group,
+    enum delivery_kind);
+
 struct question {
 	const struct address *address;
 	struct client client;
@@ -98,6 +106,14 @@ struct question {
 	bool want_steps;
 	question_was_expanded *was_expanded; /* NULL: the message was never here */
 	void *was_expanded_context;
+	question_is_covered *is_covered; /* NULL: no group is */
+	void *is_covered_context;
+};
+
+/* A group that was expanded as this kind and led to somebody. */
+struct expanded_group {
+	struct record_id id;
+	enum delivery_kind kind;
 };
 
 struct delivery {
@@ -106,7 +122,7 @@ struct delivery {
 	struct span next_hop; /* "transport:nexthop"; empty: the MTA routes it */
 	enum delivery_kind kind;
 	enum rule rule; /* what the object asked for has to do with it; the steps tell the rest */
-	struct span object; /* DN of the object it belongs to; empty: none */
+	struct span object; /* DN of the object it belongs to; empty: none. Lent by the snapshot */
 	bool is_foreign;    /* leaves for a domain that is not ours */
 	bool needs_smtputf8;
 	bool is_unchanged; /* the same address as the one asked for */
@@ -128,7 +144,9 @@ struct resolution {
 	enum verdict observed;
 	bool is_ours;	   /* its domain is one of ours */
 	bool is_known;	   /* the directory has the address */
-	bool has_missing;  /* a member or copy target was left out */
+	/* Members and other targets that were left out: how many, the first one (DN or address). */
+	size_t missing_count;
+	struct span missing;
 	const struct delivery *deliveries;
 	size_t delivery_count;
 	const struct step *steps;
@@ -136,6 +154,15 @@ struct resolution {
 	/* What was expanded or is handed to another system: for the trace. */
 	const uint8_t (*expanded)[16];
 	size_t expanded_count;
+	/* For the question about other recipients of the message (is_covered). */
+	const struct expanded_group *groups;
+	size_t group_count;
+	/*
+	 * A group was left to another recipient. VERDICT_DELIVER may have no delivery then: whoever
+	 * this leads to gets the message for the other's sake.
+	 */
+	bool is_covered;
+	size_t entered; /* objects that were looked into, of some more than once */
 	bool was_here; /* the message came back to something that it was expanded for before */
 	uint32_t sources_read; /* bit n: precedence n */
 };

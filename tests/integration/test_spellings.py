@@ -113,8 +113,8 @@ def spell(rng):
 def traces(daemon):
     """[(to, verdict, object)] of what a daemon has decided, in order."""
     found = daemon.log_lines(r"\brcpt: to=<")
-    return [re.search(r'rcpt: to=<(.*)>, verdict=([a-z-]+), object="(.*)"$', line).groups()
-            for line in found]
+    form = re.compile(r'rcpt: to=<(.*)>, verdict=([a-z-]+)(?:, objects=\d+)?, object="(.*)"$')
+    return [form.search(line).groups() for line in found]
 
 
 def test_policy_and_milter_name_the_same_object(make_site):

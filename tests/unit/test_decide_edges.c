@@ -73,7 +73,7 @@ START_TEST(delivers_a_reference_whose_address_another_directory_has_won_to_the_w
 	ck_assert_uint_eq(resolution.delivery_count, 1);
 	unit_assert_span(resolution.deliveries[0].address, "adam@acme.example", "winner");
 	unit_assert_span(resolution.deliveries[0].object, "uid=adam,dc=acme", "winner");
-	ck_assert(!resolution.has_missing);
+	ck_assert(resolution.missing_count == 0);
 }
 END_TEST
 
