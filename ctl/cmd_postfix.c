@@ -170,6 +170,7 @@ static int print_hop(const struct site *site)
 	    "  -o smtpd_client_restrictions=\n"
 	    "  -o smtpd_helo_restrictions=\n"
 	    "  -o smtpd_sender_restrictions=\n"
+	    "  -o allow_untrusted_routing=yes\n"
 	    "  -o smtpd_relay_restrictions=reject_unauth_destination\n"
 	    "  -o { smtpd_recipient_restrictions = check_policy_service\n"
 	    "      { %s, policy_context=recipient,\n"

@@ -67,6 +67,9 @@ static enum status rewrite_sender(struct session *session)
 		return CX_OK;
 	}
 	status = address_parse_path(session->sender, &sender);
+	if (status == CX_OK) {
+		status = address_follow_route(&sender); /* as the MTA does */
+	}
 	if (status == CX_ENOMEM) {
 		return status;
 	}

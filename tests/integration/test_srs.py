@@ -10,7 +10,7 @@ import pytest
 from support.ledger import At, identify
 from support.smtp import xtext
 from support.srs import PostSrsd, write_secret
-from support.srs_site import (CAROL, FAR, HERE, OF_CAROL, OUT, SRS, directory, envelopes, jump,
+from support.srs_site import (CAROL, FAR, HERE, ODD, OF_CAROL, OUT, SRS, directory, envelopes, jump,
                               make_srs_site, notify, reconfigure, rewrite, rewritten, row, send)
 from support.wait import wait_for
 
@@ -52,8 +52,68 @@ def test_members_of_a_group(gw):
     ])
 
 
+def test_where_all_leave_the_message_is_one(gw):
+    """Members abroad, and a domain that is now another: one change of the sender, no hop."""
+    fates = {"abroad@acme.example": OUT["adam"] + ODD,
+             "joe@moved.example": At("outside", "joe@outside.example")}
+    ledger_id, rows = send(gw, CAROL, fates, rcpt_params=notify("abroad"))
+    assert rewritten(rows) == sorted([
+        row("outside", "SRS", "adam@outside.example", "abroad", "FAILURE"),
+        row("outside", "SRS", ODD.deliveries[0].address, "abroad", "FAILURE"),
+        ("outside", "SRS", "HDRS", "e+2B1", "joe@outside.example", "", "rfc822;joe@moved.example"),
+    ])
+    message, = [m for m in gw.sinks["outside"].snapshot() if identify(m)[0] == ledger_id]
+    assert len(message.header("Received")) == 1
+
+
+def test_who_was_named_by_a_client_of_ours_keeps_the_sender(gw):
+    """Beside one that is forwarded; and where a forward leads to one that was named."""
+    ledger = gw.ledger()
+    named = At("outside", "x@foreign.example"), At("outside", "eve@outside.example")
+    with gw.connect(xclient={"ADDR": "192.0.2.250"}) as client:
+        ledger_id, _ = ledger.send(client, CAROL, {
+            "adam@acme.example": OUT["adam"], "x@foreign.example": named[0],
+            "eve@acme.example": HERE["eve"] + OUT["eve"], "eve@outside.example": named[1]})
+    ledger.balance()
+    assert [(r[4], r[1]) for r in rewritten(envelopes(gw, ledger_id))] == [
+        ("eve@acme.example", CAROL), ("adam@outside.example", "SRS"),
+        ("eve@outside.example", CAROL), ("x@foreign.example", CAROL)]
+
+
+# As typed in MAIL; what is behind the day of the rewritten one; where its bounce arrives.
+STRANGE = [
+    ('"ca r\\"ol"@partner.example', r'"SRS0=?=partner.example=ca r\"ol"', None),
+    ("a=b+c-d@partner.example", "SRS0=?=partner.example=a=b+c-d", None),
+    ("jösé@partner.example", "SRS0=?=partner.example=jösé", None),
+    ("carol@bücher.example", "SRS0=?=xn--bcher-kva.example=carol", "carol@xn--bcher-kva.example"),
+    ("@relay.example:carol@partner.example", "SRS0=?=partner.example=carol", CAROL),
+    ("carol%partner.example", "SRS0=?=partner.example=carol", CAROL),
+    ("partner.example!carol", "SRS0=?=partner.example=carol", CAROL),
+    ("carol@[192.0.2.77]", '"SRS0=?=[192.0.2.77]=carol"', None),
+    ("c" * 64 + "@" + "p" * 63 + ".example", "SRS0=?=" + "p" * 63 + ".example=" + "c" * 64, None),
+]
+
+
+@pytest.mark.parametrize("sender, made, back", STRANGE, ids=[row[0][:40] for row in STRANGE])
+def test_strange_senders_find_their_way_back(gw, sender, made, back):
+    params = "SMTPUTF8" if not sender.isascii() else ""
+    _, rows = send(gw, sender, {"adam@acme.example": OUT["adam"]}, params)
+    srs = rows[0][1]
+    assert re.sub("SRS0=[^=]{4}=[^=]{2}=", "SRS0=?=", srs) == f"{made}@{SRS}"
+    send(gw, "", {srs: At("outside", back or sender)}, params)
+
+
+def test_what_postfix_takes_for_a_route_has_no_way_back_from_outside(gw):
+    """As of any address in a domain that it relays for."""
+    for sender in ("carol%acme.example@partner.example", "acme!carol@partner.example"):
+        srs = rewrite(gw, sender)
+        assert srs.startswith("SRS0=")
+        assert gw.rcpt_status(srs, sender="") == "554 5.7.1"
+        assert gw.resolve(srs, "--sender", "<>")[1]["deliveries"][0]["address"] == sender
+
+
 @pytest.mark.parametrize("name, target, params", [
-    ("odd", r'"O dd\"+x=y"@outside.example', ""),
+    ("odd", ODD.deliveries[0].address, ""),
     ("accent", "Jösé@outside.example", "SMTPUTF8"),
 ])
 def test_strange_recipients_survive_the_hop(gw, name, target, params):
@@ -186,16 +246,27 @@ def test_a_later_forwarder(gw):
 def test_postsrsd_reads_ours_and_we_read_its(gw):
     other = PostSrsd(f"{gw.folder}/srs.secret", SRS)
     try:
-        for sender in (CAROL, "Anne.O'Hara@partner.example", "a=b+c@x.example",
+        for sender in (CAROL, "Anne.O'Hara@partner.example", "a=b+c@x.example", "jösé@x.example",
+                       "c" * 64 + "@" + "p" * 63 + ".example",
                        "SRS0=abcd=AB=other.example=user@forwarder.example",
                        "SRS1=abcd=first.example==abcd=AB=other.example=user@forwarder.example"):
-            ours, its = rewrite(gw, sender), other.forward(sender)
+            params = "" if sender.isascii() else "SMTPUTF8"
+            ours, its = rewrite(gw, sender, params), other.forward(sender)
             assert its == ours
             # Of a later one the first forwarder's address comes back.
             original = other.reverse(ours)
             assert original == (sender if not sender.startswith("SRS1") else
                                 "SRS0=abcd=AB=other.example=user@first.example")
-            send(gw, "", {its: At("outside", original)})
+            send(gw, "", {its: At("outside", original)}, params)
+        # Told to write it otherwise, it reads ours, and we read its.
+        other.close()
+        other = PostSrsd(f"{gw.folder}/srs.secret", SRS, "-a", "+", "-n", "9")
+        assert other.reverse(rewrite(gw)) == CAROL
+        its = other.forward(CAROL)
+        assert re.fullmatch(r"SRS0\+.{9}=..=partner\.example=carol@srs\.acme\.example", its)
+        send(gw, "", {its: At("outside", CAROL)})
+        wrong = "0" if its[13] != "0" else "1"
+        assert gw.rcpt_status(its[:13] + wrong + its[14:], sender="") == "550 5.1.1"
         other.close()
         write_secret(f"{gw.folder}/other.secret", "another secret")
         other = PostSrsd(f"{gw.folder}/other.secret", SRS)
@@ -236,7 +307,7 @@ def test_a_new_secret_ends_no_way_back(gw):
         reconfigure(gw, conf)
 
 
-def test_without_a_hop_nobody_gets_what_another_needs(make_site):
+def test_without_a_hop_nobody_gets_what_another_needs(gw, make_site):
     site = make_srs_site(make_site, has_hop=False)
     _, rows = send(site, CAROL, {"adam@acme.example": OUT["adam"], "bob@acme.example": HERE["bob"]})
     assert {r[1] for r in rows} == {CAROL}
@@ -244,6 +315,9 @@ def test_without_a_hop_nobody_gets_what_another_needs(make_site):
     srs = rewrite(site)
     assert OF_CAROL.fullmatch(srs)
     send(site, "", {srs: At("outside", CAROL)})
+    # Nodes that share the secret and the domain are one.
+    send(site, "", {rewrite(gw): At("outside", CAROL)})
+    send(gw, "", {srs: At("outside", CAROL)})
 
 
 def test_a_sendmail_changes_senders_too(make_sendmail_site):

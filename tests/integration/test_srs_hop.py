@@ -3,7 +3,6 @@ The re-injection hop (SPEC section 9): what main.cf says for others does not con
 else gets anything from it, and mail waits while there is none.
 """
 
-import os
 import re
 
 import pytest
@@ -12,7 +11,7 @@ from support.ledger import At
 from support.smtp import Client
 from support.srs_site import (CAROL, HERE, OF_CAROL, OUT, SRS, make_srs_site, reconfigure,
                               rewrite)
-from support.wait import free_port, run, wait_for
+from support.wait import run, wait_for
 
 ARCHIVE = At("outside", "archive@foreign.example")
 STRANGER = {"ADDR": "203.0.113.9"}
@@ -40,23 +39,21 @@ def _gw(make_module_site):
     return site
 
 
+def configure(site, conf):
+    reconfigure(site, conf)
+    site.postfix.set()  # which keeps a next hop for 30 seconds
+
+
 @pytest.fixture(name="no_hop")
 def _no_hop(gw):
-    """Nobody listens at its port; call it, and somebody does again."""
-    def listen(old, new):
-        path = f"{gw.postfix.config}/master.cf"
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(text.replace(f"\n127.0.0.1:{old} inet", f"\n127.0.0.1:{new} inet"))
-        os.utime(path, (1, 1))
-        run(["postfix", "-c", gw.postfix.config, "reload"])
-
-    elsewhere = free_port()
-    listen(gw.hop_port, elsewhere)
-    gw.hop_is_back = lambda: listen(elsewhere, gw.hop_port)
-    yield gw.hop_is_back
-    gw.hop_is_back()
+    """The hop is where nobody listens. The configuration of before, and that."""
+    with open(gw.conf, encoding="utf-8") as file:
+        conf = file.read()
+    without = conf.replace(f"[127.0.0.1]:{gw.hop_port}", "[127.0.0.1]:9")
+    assert without != conf
+    configure(gw, without)
+    yield conf, without
+    configure(gw, conf)
 
 
 OUT_ADAM = ["adam@outside.example"]
@@ -134,26 +131,22 @@ def test_what_main_cf_says_for_others_is_not_for_the_hop(gw):
 
 def test_mail_waits_for_the_hop(gw, no_hop):
     """And for its key: neither a bounce, nor another way out."""
+    conf, without = no_hop
     ledger, ledger_id = begin(gw)
     wait_for(lambda: gw.postfix.log_lines("to=<HOP0=.*status=deferred"), gw.postfix.log_text)
-    with open(gw.conf, encoding="utf-8") as file:
-        conf = file.read()
-    try:
-        for broken in (conf.replace("srs.secret", "secret"), re.sub(r"\n *hop = .*", "", conf)):
-            reconfigure(gw, broken)
-            run(["postfix", "-c", gw.postfix.config, "reload"])
-            seen = len(gw.postfix.log_lines("to=<HOP0=.*mail transport unavailable"))
-            gw.postfix.flush()
-            wait_for(lambda: len(gw.postfix.log_lines(
-                "to=<HOP0=.*mail transport unavailable")) > seen, gw.postfix.log_text)
-    finally:
-        reconfigure(gw, conf)
-    no_hop()
+    for broken in (without.replace("srs.secret", "secret"), re.sub(r"\n *hop = .*", "", without)):
+        configure(gw, broken)
+        seen = len(gw.postfix.log_lines("to=<HOP0=.*mail transport unavailable"))
+        gw.postfix.flush()
+        wait_for(lambda: len(gw.postfix.log_lines(
+            "to=<HOP0=.*mail transport unavailable")) > seen, gw.postfix.log_text)
+    configure(gw, conf)
     gw.postfix.flush()
     is_by_the_hop(ledger, ledger_id)
 
 
-def test_mail_that_waited_too_long_is_returned_to_who_wrote_it(gw, no_hop):
+@pytest.mark.usefixtures("no_hop")
+def test_mail_that_waited_too_long_is_returned_to_who_wrote_it(gw):
     """By the name that was written."""
     before = set_postfix(gw, {"maximal_queue_lifetime": "0"})
     try:
@@ -176,7 +169,7 @@ def test_who_reaches_the_hop_has_nothing_of_it(gw):
         for sender, address, status in (
                 (CAROL, "bob@acme.example", "554 5.7.1"),
                 (CAROL, "x@foreign.example", "554 5.7.1"),
-                (CAROL, f"y%foreign.example@{SRS}", "554 5.7.1"),
+                (CAROL, f"y%foreign.example@{SRS}", "550 5.1.1"),
                 (CAROL, f"nobody@{SRS}", "550 5.1.1"),
                 (CAROL, forged, "550 5.1.1"),
                 (CAROL, srs, "550 5.1.1"),

@@ -3,6 +3,8 @@
 import os
 import socket
 import subprocess
+from string import punctuation
+from urllib.parse import quote, unquote
 
 from .wait import can_connect, free_port, wait_for
 
@@ -37,6 +39,7 @@ coexist-srs-cleanup unix n - y - 0 cleanup
   -o smtpd_client_restrictions=
   -o smtpd_helo_restrictions=
   -o smtpd_sender_restrictions=
+  -o allow_untrusted_routing=yes
   -o smtpd_relay_restrictions=reject_unauth_destination
   -o {{ smtpd_recipient_restrictions = check_policy_service
       {{ unix:coexist/policy, policy_context=recipient,
@@ -57,25 +60,29 @@ def hop_service(port, domain):
     return HOP.format(port=port, domain=domain)
 
 
-class PostSrsd:
-    """Debian's postsrsd 1.10 under a secret, asked by its tcp tables."""
+# What tcp_table(5) has as it is.
+PLAIN = punctuation.replace("%", "")
 
-    def __init__(self, secret_file, domain):
+
+class PostSrsd:
+    """Debian's postsrsd 1.10 under a secret, asked by its tcp tables. options: of its own."""
+
+    def __init__(self, secret_file, domain, *options):
         self.forward_port = free_port()
         self.reverse_port = free_port()
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
             ["/usr/sbin/postsrsd", "-4", "-s", secret_file, "-d", domain, "-u", "nobody",
-             "-f", str(self.forward_port), "-r", str(self.reverse_port)],
+             "-f", str(self.forward_port), "-r", str(self.reverse_port), *options],
             stdin=subprocess.DEVNULL)
         wait_for(lambda: can_connect("127.0.0.1", self.reverse_port), "postsrsd to listen")
 
     @staticmethod
     def _ask(port, address):
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-            connection.sendall(f"get {address}\n".encode())
+            connection.sendall(f"get {quote(address, safe=PLAIN)}\n".encode())
             reply = connection.makefile().readline().strip()
         code, _, value = reply.partition(" ")
-        return value if code == "200" else None
+        return unquote(value) if code == "200" else None
 
     def forward(self, address):
         return self._ask(self.forward_port, address)

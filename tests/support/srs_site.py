@@ -14,6 +14,8 @@ from .wait import free_port, wait_for
 
 SRS = "srs.acme.example"
 CAROL = "carol@partner.example"
+# Of all characters those that somebody may stumble over; Postfix takes some for a route.
+ODD = At("outside", r'"O d%d!\"+x=@y"@outside.example')
 OF_CAROL = re.compile(r"SRS0=[A-Za-z0-9+/]{4}=[A-Z2-7]{2}=partner\.example=carol@srs\.acme\.example")
 
 
@@ -24,12 +26,14 @@ def directory(site):
         connector("old", old.hop, addressSpace="SMTP:old.example"),
         mailbox("bob", "bob@acme.example"),
         mailbox("adam", "adam@acme.example", forwardingAddress="adam@outside.example"),
-        mailbox("odd", "odd@acme.example", forwardingAddress='"O dd\\"+x=y"@outside.example'),
+        mailbox("odd", "odd@acme.example", forwardingAddress=ODD.deliveries[0].address),
         mailbox("accent", "accent@acme.example", forwardingAddress="Jösé@outside.example"),
         mailbox("eve", "eve@acme.example", forwardingAddress="eve@outside.example",
                 deliverAndRedirect="TRUE"),
         mailbox("far", "far@acme.example", forwardingAddress="far@old.example"),
         group_of_names("all", "all@acme.example", ["bob", "adam", "far"]),
+        group_of_names("abroad", "abroad@acme.example", ["adam", "odd"]),
+        domain("moved.example", "rewrite", rewriteDomain="outside.example"),
     ])
 
 
@@ -98,9 +102,9 @@ def notify(*names, value="SUCCESS,FAILURE"):
     return {f"{name}@acme.example": f"NOTIFY={value}" for name in names}
 
 
-def rewrite(site, sender=CAROL):
+def rewrite(site, sender=CAROL, mail_params=""):
     """The sender that a message from there leaves with."""
-    _, rows = send(site, sender, {"adam@acme.example": OUT["adam"]})
+    _, rows = send(site, sender, {"adam@acme.example": OUT["adam"]}, mail_params)
     return rows[0][1]
 
 

@@ -21,6 +21,8 @@ static void setup(void)
 	org_open(&org);
 	org_put_domain(&org);
 	org_put_mailbox(&org, "adam");
+	org_put(&org, RECORD_RECIPIENT, RECIPIENT_REQUIRE_AUTH, TAG_DN, "uid=closed,dc=acme",
+	    TAG_MAIL, "closed@acme.example", 0);
 	org_look(&org);
 	org.settings.srs_domain = SRS;
 	org.settings.srs_hop = "hop:[127.0.0.1]:27";
@@ -108,6 +110,32 @@ START_TEST(a_sender_that_is_ours_now_is_resolved_in_turn)
 	srs = sender_of("nobody@acme.example");
 	ask(&srs, true, "192.0.2.1");
 	assert_verdict(VERDICT_UNKNOWN, "nobody of ours");
+	srs = sender_of("closed@acme.example");
+	ask(&srs, true, "192.0.2.1");
+	assert_verdict(VERDICT_DENIED, "closed to strangers");
+}
+END_TEST
+
+/* Mail that came through here twice; and an address that a stranger made us sign. */
+START_TEST(a_later_address_leads_to_what_the_first_is)
+{
+	struct address first = sender_of("carol@partner.example"), srs;
+	char memory[ADDRESS_PRINT_MAX];
+	struct buf text;
+
+	buf_init_fixed(&text, memory, sizeof(memory));
+	buf_printf(&text, "SRS1=abcd=" SRS "=%s@elsewhere.example", first.local + 4);
+	srs = sender_of(text.data);
+	ask(&srs, true, "192.0.2.1");
+	assert_delivers("carol@partner.example", "ours, by way of others");
+	ask(&srs, false, "192.0.2.1");
+	assert_verdict(VERDICT_UNKNOWN, "another sender");
+	srs = sender_of("SRS1=abcd=" SRS "==abcd=JL=partner.example=carol@elsewhere.example");
+	ask(&srs, true, "192.0.2.1");
+	assert_verdict(VERDICT_UNKNOWN, "forged by way of others");
+	srs = sender_of("SRS1=abcd=acme.example=+adam@elsewhere.example");
+	ask(&srs, true, "192.0.2.1");
+	assert_verdict(VERDICT_UNKNOWN, "nobody of ours by way of others");
 }
 END_TEST
 
@@ -242,6 +270,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_bounce_goes_to_the_sender);
 	tcase_add_test(tcase, a_sender_that_is_ours_now_is_resolved_in_turn);
+	tcase_add_test(tcase, a_later_address_leads_to_what_the_first_is);
 	tcase_add_test(tcase, the_hop_is_for_this_machine);
 	tcase_add_test(tcase, what_is_not_genuine_is_nobody);
 	tcase_add_test(tcase, age_and_ignorance);
