@@ -243,14 +243,20 @@ static enum status add_repeated(struct maker *maker)
 
 static enum status delete_spelling(struct maker *maker, struct span spelling)
 {
+	struct plan *plan = maker->plan;
 	enum status status;
 
 	if (spelling.len == 0 ||
 	    keytab_find(&maker->deleted, spelling) != KEYTAB_NONE) {
 		return CX_OK;
 	}
-	status = keytab_add(&maker->deleted, spelling, 0);
-	return status == CX_OK ? put(maker->plan, EDIT_DELETE, spelling, SPAN("")) : status;
+	status = put(plan, EDIT_DELETE, spelling, SPAN(""));
+	if (status != CX_OK) {
+		return status;
+	}
+	/* The table borrows the text of the edit: `spelling` need not last. */
+	return keytab_add(&maker->deleted, span_of(plan->edits[plan->count - 1].address),
+	    0);
 }
 
 /* What stands before the last "@". */
