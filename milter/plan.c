@@ -25,6 +25,10 @@ struct maker {
 	const struct envelope *envelope;
 	struct plan *plan;
 	struct fate *fates;
+	/* What was built last, and for whom. */
+	const struct envelope_recipient *arguments_for;
+	enum dsn_role arguments_role;
+	char *arguments;
 	struct keytab deleted;          /* spellings */
 	struct keytab kept_local_parts; /* for local submissions */
 };
@@ -109,11 +113,12 @@ static void judge(struct maker *maker)
 	}
 }
 
-static enum status put(struct plan *plan, enum edit_kind kind, struct span address,
-    struct span arguments)
+/* The texts are the pool's already; NULL where it had no memory. */
+static enum status append(struct plan *plan, const struct edit *edit)
 {
-	struct edit edit = { .kind = kind };
-
+	if (edit->address == NULL || edit->arguments == NULL) {
+		return CX_ENOMEM;
+	}
 	if (plan->count == plan->size) {
 		size_t larger = plan->size ? plan->size * 2 : 8;
 		struct edit *edits = reallocarray(plan->edits, larger, sizeof(*edits));
@@ -124,16 +129,21 @@ static enum status put(struct plan *plan, enum edit_kind kind, struct span addre
 		plan->edits = edits;
 		plan->size = larger;
 	}
-	edit.address = pool_text(&plan->pool, address);
-	edit.arguments = pool_text(&plan->pool, arguments);
-	if (edit.address == NULL || edit.arguments == NULL) {
-		return CX_ENOMEM;
-	}
-	plan->edits[plan->count++] = edit;
-	if (kind == EDIT_ADD) {
+	plan->edits[plan->count++] = *edit;
+	if (edit->kind == EDIT_ADD) {
 		plan->add_count++;
 	}
 	return CX_OK;
+}
+
+static enum status put(struct plan *plan, enum edit_kind kind, struct span address,
+    struct span arguments)
+{
+	struct edit edit = { .kind = kind };
+
+	edit.address = pool_text(&plan->pool, address);
+	edit.arguments = pool_text(&plan->pool, arguments);
+	return append(plan, &edit);
 }
 
 static bool add_path(struct buf *out, struct span address)
@@ -144,24 +154,44 @@ static bool add_path(struct buf *out, struct span address)
 	return !out->failed;
 }
 
+/*
+ * NOTIFY and ORCPT of a recipient; NULL: no memory. The members of a group share theirs:
+ * with an ORCPT of 2 kB, 10,000 copies would take as much memory as a stranger likes.
+ */
+static char *arguments_of(struct maker *maker, const struct envelope_recipient *recipient,
+    enum dsn_role role)
+{
+	struct buf arguments;
+
+	if (maker->arguments && maker->arguments_for == recipient &&
+	    maker->arguments_role == role) {
+		return maker->arguments;
+	}
+	buf_init(&arguments);
+	dsn_build(&recipient->dsn, role, maker->envelope->mta, recipient->typed,
+	    &arguments);
+	maker->arguments_for = recipient;
+	maker->arguments_role = role;
+	maker->arguments = arguments.failed ? NULL
+					    : pool_text(&maker->plan->pool,
+						  buf_span(&arguments));
+	buf_release(&arguments);
+	return maker->arguments;
+}
+
 static enum status put_addition(struct maker *maker, struct span address,
     const struct envelope_recipient *recipient, enum dsn_role role)
 {
+	struct edit edit = { .kind = EDIT_ADD };
 	struct buf path;
-	struct buf arguments;
-	enum status status = CX_ENOMEM;
 
 	buf_init(&path);
-	buf_init(&arguments);
-	(void)add_path(&path, address);
-	dsn_build(&recipient->dsn, role, maker->envelope->mta, recipient->typed,
-	    &arguments);
-	if (!path.failed && !arguments.failed) {
-		status = put(maker->plan, EDIT_ADD, buf_span(&path), buf_span(&arguments));
+	if (add_path(&path, address)) {
+		edit.address = pool_text(&maker->plan->pool, buf_span(&path));
+		edit.arguments = arguments_of(maker, recipient, role);
 	}
 	buf_release(&path);
-	buf_release(&arguments);
-	return status;
+	return append(maker->plan, &edit);
 }
 
 /* What stands behind a source route: "@a,@b:adam@acme.example". */

@@ -27,7 +27,8 @@ enum edit_kind {
 struct edit {
 	enum edit_kind kind;
 	char *address;   /* in the form that the MTA wants for this edit; EDIT_HEADER: name */
-	char *arguments; /* EDIT_ADD: NOTIFY and ORCPT; may be ""; EDIT_HEADER: value */
+	/* EDIT_ADD: NOTIFY and ORCPT; may be "", and several may share it; EDIT_HEADER: value */
+	char *arguments;
 	bool is_leaving; /* EDIT_ADD: of an address that is forwarded to a foreign domain */
 };
 

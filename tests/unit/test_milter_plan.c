@@ -378,6 +378,7 @@ START_TEST(keeps_a_long_list_once_for_all_who_have_it)
 	unit_assert_status(plan_make(&envelope, &plan), CX_OK, "plan");
 	ck_assert_uint_eq(plan.add_count, 8);
 	ck_assert_uint_eq(plan.count, 208);
+	ck_assert_ptr_eq(plan.edits[0].arguments, plan.edits[7].arguments);
 	plan_release(&plan);
 	envelope_release(&envelope);
 }
