@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "ctl/command.h"
 #include "ctl/sendmail.h"
 
-/* A sendmail.mc is a few kilobytes. */
-#define MC_SIZE_MAX ((size_t)1024 * 1024)
+#define INSTALLED "/etc/mail/sendmail.cf"
 
 /* How many of them are wrong for Sendmail. */
 static unsigned judge_settings(const struct conf *conf)
@@ -28,6 +28,16 @@ static unsigned judge_settings(const struct conf *conf)
 	return found;
 }
 
+/* What is there already, if it is where it usually is. */
+static void judge_installed(const struct conf *conf)
+{
+	unsigned found = 0;
+
+	if (access(INSTALLED, F_OK) == 0) {
+		(void)sendmail_read(conf, INSTALLED, false, &found);
+	}
+}
+
 static int print_settings(const struct conf *conf)
 {
 	struct hops hops = { 0 };
@@ -41,6 +51,7 @@ static int print_settings(const struct conf *conf)
 		return EX_CONFIG;
 	}
 	(void)judge_settings(conf);
+	judge_installed(conf);
 	if (!hops_collect(&hops, conf)) {
 		complain(
 		    "no replica that can be read: the ports of connectors are not known, "
@@ -59,40 +70,14 @@ static int print_settings(const struct conf *conf)
 	return code;
 }
 
-/* False: errno says why. */
-static bool read_file(const char *path, struct buf *out)
-{
-	char block[4096];
-	size_t len;
-	FILE *in = fopen(path, "r");
-	bool is_read;
-
-	if (in == NULL) {
-		return false;
-	}
-	while ((len = fread(block, 1, sizeof(block), in)) > 0 &&
-	       out->len < MC_SIZE_MAX) {
-		buf_add(out, block, len);
-	}
-	is_read = !ferror(in) && feof(in) && !out->failed;
-	fclose(in);
-	return is_read;
-}
-
 static int judge_file(const struct conf *conf, const char *path)
 {
-	struct buf text;
-	unsigned found = 0;
+	unsigned found = judge_settings(conf);
+	int code = sendmail_read(conf, path, true, &found);
 
-	buf_init(&text);
-	if (!read_file(path, &text)) {
-		complain("%s cannot be read", path);
-		buf_release(&text);
-		return EX_NOINPUT;
+	if (code != EX_OK) {
+		return code;
 	}
-	found += judge_settings(conf);
-	found += sendmail_read(path, buf_span(&text));
-	buf_release(&text);
 	return found > 0 ? 1 : EX_OK;
 }
 
@@ -106,7 +91,7 @@ static int run(const struct conf *conf, int argc, char **argv)
 
 const struct command command_sendmail = {
 	.name = "sendmail",
-	.arguments = "[SENDMAIL.MC]",
+	.arguments = "[SENDMAIL.MC|SENDMAIL.CF]",
 	.help =
 	    "lines for sendmail.mc; with a file, what in it is dangerous or missing",
 	.run = run,

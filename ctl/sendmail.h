@@ -54,7 +54,15 @@ bool hops_collect(struct hops *, const struct conf *);
 /* The lines for sendmail.mc. */
 void sendmail_print(const struct conf *, const struct hops *, struct buf *out);
 
-/* Complains of each line in a sendmail.mc that is dangerous, and what it lacks; how many. */
-unsigned sendmail_read(const char *name, struct span text);
+/* "unix:/path" as local:/path, "inet:host:port" as inet:port@host. */
+void sendmail_print_socket(struct buf *out, const char *listen);
+
+/*
+ * Complains of each line in a sendmail.mc, with what it includes, or sendmail.cf, with the tables
+ * of those who may relay, that is dangerous; `wants_all`: also of what is missing. Adds how many
+ * there are to *found. EX_OK, or the exit code for a file that cannot be read, which is said.
+ */
+int sendmail_read(const struct conf *, const char *path, bool wants_all,
+    unsigned *found);
 
 #endif

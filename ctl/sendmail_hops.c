@@ -130,8 +130,7 @@ static bool is_known(const struct hops *hops, const struct hop *hop)
 /* Takes the path over, unless it is false: no memory. */
 static bool add(struct hops *hops, struct hop hop)
 {
-	struct hop *larger =
-	    reallocarray(hops->hops, hops->count + 1, sizeof(*larger));
+	struct hop *larger = reallocarray(hops->hops, hops->count + 1, sizeof(*larger));
 
 	if (larger == NULL) {
 		return false;

@@ -1,55 +1,34 @@
 #include "config.h"
 
-#include "ctl/sendmail.h"
+#include "ctl/sendmail_read.h"
 
 #include <string.h>
 
 #include "ctl/command.h"
 
-/*
- * Reads sendmail.mc as far as one can without m4: a line at a time, without what m4 leaves out.
- * What a map or a class holds is not seen.
- */
-
 static const struct danger {
-	const char *macro;
-	const char *word; /* "": whatever stands there */
+	const char *word;
 	const char *why;
-} dangers[] = {
-	{ "FEATURE", "promiscuous_relay",
+} features[] = {
+	{ "promiscuous_relay",
 	    "lets everybody relay; only the milter stands behind it" },
-	{ "FEATURE", "relay_entire_domain", "lets every host of the domain relay" },
-	{ "FEATURE", "relay_local_from",
-	    "lets everybody relay who writes as a local sender" },
-	{ "FEATURE", "relay_mail_from",
+	{ "relay_entire_domain", "lets every host of the domain relay" },
+	{ "relay_local_from", "lets everybody relay who writes as a local sender" },
+	{ "relay_mail_from",
 	    "lets everybody relay who writes as a sender of the access table" },
-	{ "FEATURE", "relay_based_on_MX",
+	{ "relay_based_on_MX",
 	    "relays for every domain whose owner names this host as its MX" },
-	{ "FEATURE", "loose_relay_check", "lets the percent hack relay" },
-	{ "FEATURE", "delay_checks",
-	    "lets senders and clients be exempt by recipient" },
-	{ "FEATURE", "nullclient",
-	    "passes all mail on: the rules of Coexist are not used" },
-	{ "RELAY_DOMAIN", "",
-	    "lets these hosts relay, and relays to these domains; the directory should say so" },
-	{ "RELAY_DOMAIN_FILE", "",
-	    "lets the hosts in it relay, and relays to its domains; the directory should say so" },
-	{ "TRUST_AUTH_MECH", "",
-	    "lets every login relay, also one that the directory forbids" },
-	{ "define", "confINPUT_MAIL_FILTERS",
-	    "replaces the list of filters: coexist must be the last of it" },
+	{ "loose_relay_check", "lets the percent hack relay" },
+	{ "drac", "lets clients relay that the directory does not know" },
+	{ "nullclient", "passes all mail on: the rules of Coexist are not used" },
 };
 
-struct reader {
-	const char *name;
-	unsigned line;
-	unsigned found;
-	bool has_filter, is_filter_last, has_uucp, has_rules, has_maps;
-};
+static const char *const maps[] = { "domains", "relay", "transport" };
+#define ALL_MAPS 7u
 
-static void find(struct reader *reader, const char *what, const char *why)
+void reader_find(struct reader *reader, struct span what, const char *why)
 {
-	complain("%s:%u: %s %s", reader->name, reader->line, what, why);
+	complain("%s:%u: %.*s %s", reader->name, reader->line, SPAN_ARGS(what), why);
 	reader->found++;
 }
 
@@ -59,116 +38,197 @@ static void lack(struct reader *reader, const char *what)
 	reader->found++;
 }
 
-static struct span skip_blanks(struct span text)
-{
-	while (text.len > 0 && strchr(" \t`'(,", text.ptr[0]) != NULL) {
-		text.ptr++;
-		text.len--;
-	}
-	return text;
-}
-
-/* The letters, digits and "_" that it begins with. */
-static struct span first_word(struct span text)
-{
-	size_t len = 0;
-
-	while (len < text.len && text.ptr[len] != '\0' &&
-	       strchr(" \t`'(),", text.ptr[len]) == NULL) {
-		len++;
-	}
-	return (struct span){ text.ptr, len };
-}
-
-static bool contains(struct span text, const char *word)
+bool span_contains(struct span text, const char *word)
 {
 	return text.len > 0 && memmem(text.ptr, text.len, word, strlen(word)) != NULL;
 }
 
-static void judge_macro(struct reader *reader, struct span macro, struct span rest)
+struct span span_next(struct span *rest, const char *separators)
 {
-	struct span word = first_word(skip_blanks(rest));
+	struct span part = { rest->ptr, 0 };
 
-	for (size_t i = 0; i < sizeof(dangers) / sizeof(dangers[0]); i++) {
-		const struct danger *danger = &dangers[i];
-
-		if (span_equal(macro, span_of(danger->macro)) &&
-		    (danger->word[0] == '\0' ||
-			span_equal(word, span_of(danger->word)))) {
-			find(reader, danger->word[0] ? danger->word : danger->macro,
-			    danger->why);
-		}
+	while (part.len < rest->len &&
+	       (rest->ptr[part.len] == '\0' ||
+		   strchr(separators, rest->ptr[part.len]) == NULL)) {
+		part.len++;
 	}
-	if (span_equal(macro, SPAN("FEATURE")) && span_equal(word, SPAN("nouucp"))) {
-		reader->has_uucp = true;
+	rest->ptr += part.len;
+	rest->len -= part.len;
+	if (rest->len > 0) {
+		rest->ptr++;
+		rest->len--;
 	}
-	if (span_equal(macro, SPAN("DAEMON_OPTIONS")) &&
-	    contains(rest, "InputFilter") && !contains(rest, "coexist")) {
-		find(reader, "DAEMON_OPTIONS",
-		    "has filters of its own without coexist");
-	}
+	return span_trim(part);
 }
 
-/* Its arguments may go on over further lines: `rest` is all the text behind it. */
-static void judge_filter(struct reader *reader, struct span rest)
+struct span reader_line(struct reader *reader, struct span *rest)
 {
-	const char *end = memchr(rest.ptr, ')', rest.len);
-	struct span word = first_word(skip_blanks(rest));
+	struct span line = { rest->ptr, 0 };
+	unsigned count = 0;
 
-	if (end) {
-		rest.len = (size_t)(end - rest.ptr);
-	}
-	reader->is_filter_last = span_equal(word, SPAN("coexist"));
-	if (reader->is_filter_last) {
-		reader->has_filter = true;
-		if (!contains(rest, "F=T")) {
-			find(reader, "INPUT_MAIL_FILTER",
-			    "without F=T: mail goes through unfiltered, or half edited, when "
-			    "coexist-milter is stopped");
+	for (; line.len < rest->len; line.len++) {
+		if (rest->ptr[line.len] == '\n') {
+			count++;
+			if (line.len + 1 == rest->len ||
+			    (rest->ptr[line.len + 1] != ' ' &&
+				rest->ptr[line.len + 1] != '\t')) {
+				break;
+			}
 		}
 	}
-}
-
-static struct span trim_comment(struct span line)
-{
-	const char *at;
-
-	line = span_trim(line);
-	if (line.len >= 3 && memcmp(line.ptr, "dnl", 3) == 0) {
-		return (struct span){ line.ptr, 0 };
+	rest->ptr += line.len;
+	rest->len -= line.len;
+	if (rest->len > 0) {
+		rest->ptr++;
+		rest->len--;
 	}
-	at = line.len > 0 ? memchr(line.ptr, '#', line.len) : NULL;
-	if (at) {
-		line.len = (size_t)(at - line.ptr);
-	}
+	/* Further lines of it are counted with the next. */
+	reader->line += reader->behind + 1;
+	reader->behind = count > 0 ? count - 1 : 0;
 	return line;
 }
 
-/* `behind`: the text from the line's start to the end of the file. */
-static void judge_line(struct reader *reader, struct span line, struct span behind)
+void reader_feature(struct reader *reader, struct span name)
 {
-	struct span macro;
-	struct span rest;
-
-	line = trim_comment(line);
-	if (line.len == 0) {
-		return;
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		if (span_equal(name, span_of(features[i].word))) {
+			reader_find(reader, name, features[i].why);
+		}
 	}
-	macro = first_word(line);
-	rest = (struct span){ line.ptr + macro.len, line.len - macro.len };
-	if (span_equal(macro, SPAN("INPUT_MAIL_FILTER"))) {
-		size_t skipped = (size_t)(rest.ptr - behind.ptr);
-
-		judge_filter(reader, (struct span){ rest.ptr, behind.len - skipped });
-	} else {
-		judge_macro(reader, macro, rest);
-	}
-	reader->has_rules =
-	    reader->has_rules || span_equal(macro, SPAN("SLocal_check_rcpt"));
-	reader->has_maps = reader->has_maps || span_equal(macro, SPAN("Ktransport"));
 }
 
-static void judge_whole(struct reader *reader)
+/* "unix:/path" and "local:/path", or the same port. */
+static bool is_same_socket(struct span a, struct span b)
+{
+	struct span kind_a = span_next(&a, ":"), kind_b = span_next(&b, ":");
+
+	if (span_starts_with_case(kind_a, SPAN("inet"))) {
+		return span_starts_with_case(kind_b, SPAN("inet")) &&
+		       span_equal(span_next(&a, "@"), span_next(&b, "@"));
+	}
+	return !span_starts_with_case(kind_b, SPAN("inet")) && span_equal(a, b);
+}
+
+static bool is_socket_of(const char *listen, struct span socket)
+{
+	struct buf own;
+	bool is_same;
+
+	buf_init(&own);
+	sendmail_print_socket(&own, listen);
+	is_same = is_same_socket(socket, buf_span(&own));
+	buf_release(&own);
+	return is_same;
+}
+
+void reader_filter(struct reader *reader, struct span name, struct span equates)
+{
+	struct span socket = SPAN(""), flags = SPAN("");
+
+	if (!span_equal(name, SPAN("coexist"))) {
+		return;
+	}
+	reader->has_filter = true;
+	while (equates.len > 0) {
+		struct span value = span_next(&equates, ",");
+		struct span key = span_next(&value, "=");
+
+		value = span_trim(value);
+		if (key.len > 0 && key.ptr[0] == 'S') {
+			socket = value;
+		} else if (key.len > 0 && key.ptr[0] == 'F') {
+			flags = value;
+		}
+	}
+	if (span_contains(flags, "R")) {
+		reader_find(reader, name,
+		    "has F=R: all mail is refused for good when coexist-milter is stopped");
+	} else if (!span_contains(flags, "T") && !span_contains(flags, "4")) {
+		reader_find(reader, name,
+		    "is without F=T: mail goes through unfiltered, or half edited, when "
+		    "coexist-milter is stopped");
+	}
+	if (!is_socket_of(reader->conf->milter.listen, socket)) {
+		reader_find(reader, name,
+		    "has another socket than the milter listens on");
+	}
+}
+
+void reader_filter_list(struct reader *reader, struct span names)
+{
+	struct span last = SPAN("");
+
+	while (names.len > 0) {
+		struct span name = span_next(&names, ",; \t\n");
+
+		last = name.len > 0 ? name : last;
+	}
+	reader->is_filter_last = span_equal(last, SPAN("coexist"));
+}
+
+void reader_daemon(struct reader *reader, struct span options)
+{
+	while (options.len > 0) {
+		struct span value = span_next(&options, ",");
+		struct span key = span_next(&value, "=");
+		bool was_last = reader->is_filter_last;
+
+		if (key.len == 0 || (key.ptr[0] != 'I' && key.ptr[0] != 'i')) {
+			continue;
+		}
+		reader_filter_list(reader, value);
+		if (!reader->is_filter_last) {
+			reader_find(reader, SPAN("DaemonPortOptions"),
+			    "has filters of its own, of which coexist is not the last");
+		}
+		reader->is_filter_last = was_last;
+	}
+}
+
+void reader_privacy(struct reader *reader, struct span flags)
+{
+	reader->is_quiet =
+	    span_contains(flags, "goaway") ||
+	    (span_contains(flags, "novrfy") && span_contains(flags, "noexpn"));
+}
+
+void reader_dont_blame(struct reader *reader, struct span flags)
+{
+	if (span_contains(flags, "Writable") || span_contains(flags, "writable")) {
+		reader_find(reader, SPAN("DontBlameSendmail"),
+		    "trusts files that others can write to");
+	}
+}
+
+void reader_map(struct reader *reader, struct span line)
+{
+	struct span name = span_next(&line, " \t");
+	struct span last = SPAN("");
+	bool is_ours = false;
+
+	while (line.len > 0) {
+		struct span word = span_next(&line, " \t\n");
+
+		last = word.len > 0 ? word : last;
+	}
+	for (unsigned i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		if (!span_equal(name, span_of(maps[i]))) {
+			continue;
+		}
+		reader->maps |= 1u << i;
+		for (size_t j = 0; reader->conf->policyd.map_listen[j]; j++) {
+			is_ours =
+			    is_ours ||
+			    is_socket_of(reader->conf->policyd.map_listen[j], last);
+		}
+		if (!is_ours) {
+			reader_find(reader, name,
+			    "asks another socket than one of map_listen");
+		}
+	}
+}
+
+void reader_judge_whole(struct reader *reader)
 {
 	if (!reader->has_filter) {
 		lack(reader, "no INPUT_MAIL_FILTER(`coexist', ...)");
@@ -180,33 +240,12 @@ static void judge_whole(struct reader *reader)
 	if (!reader->has_uucp) {
 		lack(reader, "no FEATURE(`nouucp', `reject'): host!user is a route");
 	}
-	if (!reader->has_rules || !reader->has_maps) {
+	if (!reader->is_quiet) {
 		lack(reader,
-		    "no rules of Coexist, unless a file that it includes has them");
+		    "novrfy and noexpn are not among confPRIVACY_FLAGS: everybody may ask "
+		    "who has an address");
 	}
-}
-
-unsigned sendmail_read(const char *name, struct span text)
-{
-	struct reader reader = { .name = name };
-	bool is_diverted = false;
-
-	while (text.len > 0) {
-		const char *end = memchr(text.ptr, '\n', text.len);
-		size_t len = end ? (size_t)(end - text.ptr) : text.len;
-		struct span line = { text.ptr, len };
-		struct span start = span_trim(line);
-
-		reader.line++;
-		if (span_starts_with_case(start, SPAN("divert("))) {
-			is_diverted = span_starts_with_case(start, SPAN("divert(-1)"));
-		} else if (!is_diverted) {
-			judge_line(&reader, line, text);
-		}
-		len += end ? 1 : 0;
-		text.ptr += len;
-		text.len -= len;
+	if (!reader->has_rules || reader->maps != ALL_MAPS) {
+		lack(reader, "no rules and maps of Coexist: see coexistctl sendmail");
 	}
-	judge_whole(&reader);
-	return reader.found;
 }

@@ -151,8 +151,7 @@ static void print_hop_rules(struct buf *out, const struct hop *hop, size_t numbe
 	}
 }
 
-/* "unix:/path" as local:/path, "inet:host:port" as inet:port@host. */
-static void print_socket(struct buf *out, const char *spec)
+void sendmail_print_socket(struct buf *out, const char *spec)
 {
 	struct span text = span_of(spec);
 	const char *colon;
@@ -179,7 +178,7 @@ static void print_map(struct buf *out, const char *name, const char *listen)
 	bool is_route = strcmp(name, "transport") == 0;
 
 	buf_printf(out, "K%s socket -f %s", name, is_route ? "" : "-T<TMPF> ");
-	print_socket(out, listen);
+	sendmail_print_socket(out, listen);
 	buf_add_char(out, '\n');
 }
 
@@ -189,7 +188,7 @@ void sendmail_print(const struct conf *conf, const struct hops *hops, struct buf
 
 	buf_add_text(out, head);
 	buf_add_text(out, "INPUT_MAIL_FILTER(`coexist',\n    `S=");
-	print_socket(out, conf->milter.listen);
+	sendmail_print_socket(out, conf->milter.listen);
 	buf_add_text(out, ", F=T, T=C:5s;S:30s;R:30s;E:5m')dnl\n");
 	buf_add_text(out, features);
 	buf_add_text(out, "LOCAL_CONFIG\n");
