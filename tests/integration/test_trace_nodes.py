@@ -129,6 +129,7 @@ def test_what_one_node_sent_is_known_to_the_other(nodes):
 def test_a_second_milter_behind_the_first_sees_no_return(nodes):
     """Two in one list, as for the case that one fails: the second reads what the first wrote."""
     one, two = nodes
+    send_first(two.site, "carol@acme.example", "outside", port=two.both_port)
     ledger_id, message = send_first(two.site, BOTH, "outside", port=two.both_port)
     assert sorted(message.addresses) == ["adam@outside.example", "carol@outside.example"]
     assert len(message.header(TRACE)) == 2 and is_known(one, ledger_id, message)

@@ -5,6 +5,7 @@ address space. While one of them does not know yet who has moved, mail makes one
 
 import pytest
 
+from support.comeback import TRACE, headers_of, send_back, send_first
 from support.ldif import CONTAINERS, change, connector, custom, domain, group, mailbox, person_dn
 from support.ledger import At, Bounced, Refused
 from support.twosites import DOMAIN, two_sites, wait_replicated
@@ -66,6 +67,34 @@ def test_either_site_takes_mail_for_both(two):
         # The trace keeps the second site from making the copy once more.
         send(site, ledger, {ours("both"): At("mailboxes", ours("both")) + BEA})
     ledger.balance()
+
+
+def test_mail_that_comes_back_to_either_site_is_cut(two):
+    """What one handed to the other, which handed it to its old system, with the trace of both."""
+    ledger_id, message = send_first(two.a, ours("staff"), "siteb.po2", ledger=two.ledger())
+    assert message.addresses == [ours("gil")] and len(message.header(TRACE)) == 2
+    for site, bea, back in ((two.a, At("outside", "s@sender.example", kind="bounce"), "outside"),
+                            (two.b, BEA, "siteb.outside")):
+        cut = At(back, "s@sender.example", kind="bounce")
+        assert send_back(site, ledger_id, {
+            ours("ann"): ANN, ours("bea"): bea, ours("gil"): cut, ours("staff"): cut},
+            headers_of(message), ledger=two.ledger()).ok
+    users_who_forward_to_each_other_get_it_once(two)
+
+
+def users_who_forward_to_each_other_get_it_once(two):
+    """By a rule of their mailboxes, which keeps the headers."""
+    ledger_id, message = send_first(two.a, ours("bea"), "siteb.mailboxes", ledger=two.ledger())
+    assert len(message.header(TRACE)) == 1
+    ledger = two.ledger()
+    assert send_back(two.b, ledger_id, {ours("ann"): ANN}, headers_of(message), ledger=ledger).ok
+    at_ann, = ledger.messages(ledger_id, "mailboxes")
+    assert len(at_ann.header(TRACE)) == 2
+    for fates in ({ours("bea"): At()}, {ours("hal"): At()}):
+        assert send_back(two.a, ledger_id, fates, headers_of(at_ann)).status == "554 5.4.6"
+    # Whom neither was sent to is not touched.
+    assert send_back(two.a, ledger_id, {ours("gil"): GIL}, headers_of(at_ann),
+                     ledger=two.ledger()).ok
 
 
 def test_the_maps_of_each_site_route_to_the_other(two):

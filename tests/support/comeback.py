@@ -17,13 +17,14 @@ def headers_of(message):
     return [line for line in lines if not line.lower().startswith(("received:", "return-path:"))]
 
 
-def send_first(site, recipients, sink, headers=None, port=None):
+def send_first(site, recipients, sink, headers=None, port=None, ledger=None):
     """
     Mail to these; (its id, what arrived in the sink). headers: instead of those that a ledger
-    writes, as a list of lines with "{id}". port: another smtpd of the site's.
+    writes, as a list of lines with "{id}". port: another smtpd of the site's. ledger: one with
+    more sinks than the site has.
     """
     recipients = [recipients] if isinstance(recipients, str) else recipients
-    ledger = site.ledger()
+    ledger = ledger or site.ledger()
     ledger_id = ledger.new_id()
     with Client("127.0.0.1", port or site.postfix.port) as client:
         assert client.mail("s@sender.example").ok
@@ -40,12 +41,12 @@ def send_first(site, recipients, sink, headers=None, port=None):
 
 
 def send_back(site, ledger_id, fates, headers, body="Hello.\r\n", sender="s@sender.example",
-              mail_params="", rcpt_params=None):
+              mail_params="", rcpt_params=None, ledger=None):
     """
     The message once more, from outside, with these headers; all of it must come to pass. The
     reply to it.
     """
-    ledger = site.ledger()
+    ledger = ledger or site.ledger()
     ledger.expect(ledger_id, *fates.values())
     with site.connect() as client:
         assert client.mail(sender, mail_params).ok
