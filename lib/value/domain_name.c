@@ -8,8 +8,8 @@
 #include "value/utf8.h"
 
 #define LABEL_MAX 63 /* RFC 1035 */
-/* Each octet of an A-label may have been a code point of up to 4 octets. */
-#define DOMAIN_TEXT_MAX (4 * (ADDRESS_DOMAIN_MAX + 1))
+/* Each octet of an A-label may have been a code point of up to 4 octets, and that two of them. */
+#define LABEL_TEXT_MAX (8 * LABEL_MAX)
 
 static bool is_alnum(char c)
 {
@@ -78,27 +78,65 @@ static enum status idn_status(int code)
 	}
 }
 
-static enum status to_a_labels(struct span text, char out[ADDRESS_DOMAIN_MAX + 1])
+/* One label beyond ASCII, appended to `out`. */
+static enum status add_a_label(struct span label, struct buf *out)
 {
-	char copy[DOMAIN_TEXT_MAX + 1];
+	char copy[LABEL_TEXT_MAX + 1];
 	char *ascii = NULL;
 	enum status status;
 
-	if (text.len > DOMAIN_TEXT_MAX) {
+	if (label.len > LABEL_TEXT_MAX) {
 		return CX_ETOOLONG;
 	}
-	if (memchr(text.ptr, '\0', text.len) != NULL || !utf8_is_valid(text)) {
-		return CX_EINVAL;
-	}
-	memcpy(copy, text.ptr, text.len);
-	copy[text.len] = '\0';
+	memcpy(copy, label.ptr, label.len);
+	copy[label.len] = '\0';
 	status = idn_status(
 	    idn2_to_ascii_8z(copy, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT));
+	/* Compatibility mapping makes dots of U+3002 and the like: no label has any. */
+	if (status == CX_OK && strchr(ascii, '.') != NULL) {
+		status = CX_EINVAL;
+	}
 	if (status == CX_OK) {
-		status = finish(span_of(ascii), out);
+		buf_add_text(out, ascii);
 	}
 	idn2_free(ascii);
 	return status;
+}
+
+/*
+ * Label by label: a dot is U+002E only, and a label in ASCII stays what it is, whatever stands
+ * beside it ("xn--" and junk too: a name in DNS may have it).
+ */
+static enum status to_a_labels(struct span text, char out[ADDRESS_DOMAIN_MAX + 1])
+{
+	char memory[ADDRESS_DOMAIN_MAX + 2]; /* a trailing dot is not counted */
+	struct buf ascii;
+	enum status status = CX_OK;
+
+	if (memchr(text.ptr, '\0', text.len) != NULL || !utf8_is_valid(text)) {
+		return CX_EINVAL;
+	}
+	buf_init_fixed(&ascii, memory, sizeof(memory));
+	while (status == CX_OK && !ascii.failed) {
+		const char *dot = memchr(text.ptr, '.', text.len);
+		struct span label = { text.ptr,
+			dot != NULL ? (size_t)(dot - text.ptr) : text.len };
+
+		if (span_is_ascii(label)) {
+			buf_add_span(&ascii, label);
+		} else {
+			status = add_a_label(label, &ascii);
+		}
+		if (dot == NULL) {
+			break;
+		}
+		buf_add_char(&ascii, '.');
+		text = (struct span){ dot + 1, text.len - label.len - 1 };
+	}
+	if (status == CX_OK && ascii.failed) {
+		status = CX_ETOOLONG;
+	}
+	return status == CX_OK ? finish(buf_span(&ascii), out) : status;
 }
 
 enum status domain_canonical(struct span text, char out[ADDRESS_DOMAIN_MAX + 1])
