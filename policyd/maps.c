@@ -210,8 +210,12 @@ static enum status parse_address(struct span key, struct address *out)
 static enum map_status query_address(const struct map *map, struct query *query,
     struct buf *value)
 {
-	if (parse_address(query->key, &query->address) != CX_OK ||
-	    query->address.domain_len == 0) {
+	enum status status = parse_address(query->key, &query->address);
+
+	if (status == CX_ENOMEM) {
+		return MAP_TEMPORARY;
+	}
+	if (status != CX_OK || query->address.domain_len == 0) {
 		return MAP_NOT_FOUND; /* the MTA's own, or nobody's */
 	}
 	if (query->view->snapshot == NULL) {
@@ -227,8 +231,9 @@ static enum map_status query_domain(const struct map *map, struct query *query,
 	struct record_id id;
 	enum status status;
 
-	if (domain_canonical(query->key, name) != CX_OK) {
-		return MAP_NOT_FOUND;
+	status = domain_canonical(query->key, name);
+	if (status != CX_OK) {
+		return status == CX_ENOMEM ? MAP_TEMPORARY : MAP_NOT_FOUND;
 	}
 	if (query->view->snapshot == NULL) {
 		return MAP_UNAVAILABLE;

@@ -105,14 +105,17 @@ static struct policy_answer decide_relay(struct facts *facts)
 static struct policy_answer decide_sender(const struct facts *facts)
 {
 	struct address sender;
-	enum status status = CX_NOTFOUND;
+	enum status status;
 
 	if (!facts->view->settings->enforce_sender || span_is_empty(facts->login) ||
 	    span_is_empty(facts->sender)) {
 		return dunno;
 	}
-	if (address_parse_internal(facts->sender, &sender) == CX_OK) {
+	status = address_parse_internal(facts->sender, &sender);
+	if (status == CX_OK) {
 		status = authorize_sender(facts->view, facts->login, &sender);
+	} else if (status != CX_ENOMEM) {
+		status = CX_NOTFOUND;
 	}
 	if (status == CX_OK) {
 		return dunno;
@@ -238,6 +241,7 @@ static struct policy_answer decide(const struct view *view,
 {
 	struct facts facts = { .view = view, .workspace = workspace };
 	enum context context = parse_context(request->policy_context);
+	enum status status;
 
 	if (!span_equal(request->protocol_state, SPAN("RCPT"))) {
 		return dunno;
@@ -249,17 +253,16 @@ static struct policy_answer decide(const struct view *view,
 	if (span_is_empty(request->recipient)) {
 		return dunno;
 	}
-	if (address_parse_internal(request->recipient, &facts.address) != CX_OK) {
-		return invalid();
-	}
-	if (facts.address.domain_len == 0) {
-		if (address_follow_route(&facts.address) != CX_OK) {
-			return invalid();
-		}
-		if (facts.address.domain_len == 0) {
+	status = address_parse_internal(request->recipient, &facts.address);
+	if (status == CX_OK && facts.address.domain_len == 0) {
+		status = address_follow_route(&facts.address);
+		if (status == CX_OK && facts.address.domain_len == 0) {
 			return dunno;
 		}
 		facts.is_routed = true;
+	}
+	if (status != CX_OK) {
+		return status == CX_ENOMEM ? unavailable(RULE_REPLICA) : invalid();
 	}
 	if (view->snapshot == NULL) {
 		return unavailable(RULE_REPLICA);

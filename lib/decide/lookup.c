@@ -266,6 +266,9 @@ enum status lookup_address(const struct view *view, const struct address *addres
 	if (address_is_smtp(address)) {
 		decoded = inner_for_lookup(address, &inner);
 	}
+	if (decoded == CX_ENOMEM) {
+		return CX_ETEMP;
+	}
 	status = try_keys(view, address, decoded == CX_OK ? &inner : NULL, out);
 	if (status == CX_NOTFOUND && (decoded == CX_EINVAL || decoded == CX_ETOOLONG)) {
 		return CX_EINVAL;

@@ -21,15 +21,19 @@ static void expand_rewritten(struct expansion *x, const struct address *address,
 {
 	struct path next = *path;
 	struct address other;
+	enum status status;
 
 	next.depth = path->depth + 1;
 	next.kind = worse_kind(path->kind, DELIVERY_REDIRECT);
 	next.rule = RULE_REWRITE_DOMAIN;
+	status = address_make("smtp", (struct span){ address->local, address->local_len },
+	    domain->rewrite_domain, &other);
 	if (next.depth > x->view->settings->max_depth) {
 		x->is_too_deep = true;
 		collection_step_address(&x->list, path->depth, RULE_DEPTH, address, nothing);
-	} else if (address_make("smtp", (struct span){ address->local, address->local_len },
-		       domain->rewrite_domain, &other) != CX_OK) {
+	} else if (status == CX_ENOMEM) {
+		x->failure = CX_ETEMP;
+	} else if (status != CX_OK) {
 		note_missing_address(x, path, address);
 	} else {
 		collection_step_address(&x->list, path->depth, RULE_REWRITE_DOMAIN, address,
