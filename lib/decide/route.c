@@ -87,6 +87,26 @@ static enum status consider_pattern(const struct view *view, const struct key *p
 	return CX_OK;
 }
 
+/* A mailbox that a space names is meant with its extensions, as in transport(5). */
+static enum status consider_bases(const struct view *view, const struct address *address,
+    struct candidate *best, uint32_t *sources)
+{
+	const char *delimiters = view->settings->recipient_delimiter;
+	size_t len = address->folded_len;
+	struct key pattern;
+	enum status status = CX_OK;
+
+	while (status == CX_OK && address_next_base(address, delimiters, &len)) {
+		status = address_space_probe_base(address, len, &pattern);
+		if (status == CX_OK) {
+			status = consider_pattern(view, &pattern, best, sources);
+		} else if (status == CX_NOTFOUND) {
+			status = CX_OK;
+		}
+	}
+	return status;
+}
+
 static enum status consider_spaces(const struct view *view, const struct address *address,
     struct candidate *best, uint32_t *sources)
 {
@@ -108,6 +128,9 @@ static enum status consider_spaces(const struct view *view, const struct address
 			status = consider_pattern(view, &pattern, best, sources);
 		} else if (status == CX_NOTFOUND) {
 			status = CX_OK;
+		}
+		if (status == CX_OK && address_space_is_mailbox(shapes[i])) {
+			status = consider_bases(view, address, best, sources);
 		}
 	}
 	return status == CX_EINVAL ? CX_EFORMAT : status;

@@ -52,6 +52,14 @@ enum status address_space_of_domain(struct span domain_pattern, struct address_s
 enum status address_space_probe(struct span shape, const struct address *,
     struct key *out);
 
+/*
+ * Spaces of one mailbox ("SMTP:user@pop.example.com") hold its extensions too: whether a shape is
+ * theirs, and the key for the first `len` folded bytes as local part (address_next_base()).
+ * CX_NOTFOUND: none can match.
+ */
+bool address_space_is_mailbox(struct span shape);
+enum status address_space_probe_base(const struct address *, size_t len, struct key *out);
+
 /* Whether it matches, without keys: what the probes are tested against. */
 bool address_space_matches(struct span text, const struct address *);
 

@@ -189,6 +189,22 @@ static enum status probe_other(struct span shape, const struct address *address,
 	return CX_OK;
 }
 
+bool address_space_is_mailbox(struct span shape)
+{
+	return span_equal(shape, SPAN("smtp:="));
+}
+
+enum status address_space_probe_base(const struct address *address, size_t len,
+    struct key *out)
+{
+	if (address->domain_len == 0 ||
+	    pattern_has_star((struct span){ address->folded, len })) {
+		return CX_NOTFOUND;
+	}
+	address_key_base(address, len, out);
+	return CX_OK;
+}
+
 enum status address_space_probe(struct span shape, const struct address *address,
     struct key *out)
 {
