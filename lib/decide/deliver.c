@@ -178,14 +178,23 @@ static const struct address *extend(const struct address *base, struct span exte
 	return room;
 }
 
-/* The extension that a delivery of this object itself keeps. */
 struct span own_extension(const struct found *found, const struct address *via,
-    const struct path *path)
+    const struct path *path, char memory[ADDRESS_LOCAL_MAX + 1])
 {
-	if (via != NULL && found->by == FOUND_BY_BASE) {
-		return address_extension(via, found->base_len);
+	struct span own;
+	struct buf both;
+
+	if (via == NULL || found->by != FOUND_BY_BASE) {
+		return path->extension;
 	}
-	return path->extension;
+	own = address_extension(via, found->base_len);
+	if (span_is_empty(path->extension)) {
+		return own;
+	}
+	buf_init_fixed(&both, memory, ADDRESS_LOCAL_MAX + 1);
+	buf_add_span(&both, own);
+	buf_add_span(&both, path->extension);
+	return both.failed ? own : buf_span(&both);
 }
 
 void deliver_foreign(struct expansion *x, const struct address *address,
@@ -246,6 +255,7 @@ void deliver_self(struct expansion *x, const struct found *found,
     const struct address *via, const struct path *path)
 {
 	struct destination to = { .found = found, .object = found->recipient.dn };
+	char memory[ADDRESS_LOCAL_MAX + 1];
 	struct address primary, room;
 	struct key before, after;
 	enum status status;
@@ -253,7 +263,7 @@ void deliver_self(struct expansion *x, const struct found *found,
 	to.rule = path->kind == DELIVERY_SELF ? RULE_MAILBOX : path->rule;
 	if (via != NULL && found->by != FOUND_ENCAPSULATED &&
 	    !x->view->settings->rewrite_to_primary) {
-		to.address = via;
+		to.address = extend(via, path->extension, &room);
 		deliver(x, &to, path);
 		return;
 	}
@@ -272,7 +282,7 @@ void deliver_self(struct expansion *x, const struct found *found,
 	if (expansion_failed(x, status)) {
 		return;
 	}
-	to.address = extend(&primary, own_extension(found, via, path), &room);
+	to.address = extend(&primary, own_extension(found, via, path, memory), &room);
 	if (path->kind == DELIVERY_SELF && via != NULL) {
 		address_key(via, &before);
 		address_key(to.address, &after);
@@ -330,11 +340,12 @@ void deliver_own_target(struct expansion *x, const struct found *found,
 		.object = found->recipient.dn,
 		.rule = RULE_TARGET_ADDRESS,
 	};
+	char memory[ADDRESS_LOCAL_MAX + 1];
 	struct found as_target = *found;
 	struct path target_path;
 	struct address room;
 
-	to.address = extend(target, own_extension(found, via, path), &room);
+	to.address = extend(target, own_extension(found, via, path, memory), &room);
 	target_path = path_to_target(x, path, to.address);
 	as_target.by = FOUND_LITERALLY;
 	to.found = &as_target;

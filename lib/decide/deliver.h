@@ -32,9 +32,12 @@ void deliver_encapsulated(struct expansion *, const struct found *,
 void deliver_own_target(struct expansion *, const struct found *,
     const struct address *target, const struct address *via, const struct path *);
 
-/* The extension that a delivery of this object itself keeps. */
+/*
+ * The extension that a delivery of this object itself keeps: its own, and what came along.
+ * `memory` may be used for it.
+ */
 struct span own_extension(const struct found *, const struct address *via,
-    const struct path *);
+    const struct path *, char memory[ADDRESS_LOCAL_MAX + 1]);
 
 /* A reference to nothing, or the asked address that nobody has. */
 void note_missing(struct expansion *, const struct path *, struct span subject);

@@ -346,6 +346,7 @@ static void expand_object(struct expansion *x, const struct found *found,
 		.leads = path->leads,
 		.up = &frame,
 	};
+	char memory[ADDRESS_LOCAL_MAX + 1];
 	bool is_plain =
 	    recipient->kind == RECIPIENT_MAILBOX && !has_alternates(recipient);
 	bool returned; /* what was expanded before takes the mail itself, if it is here */
@@ -357,7 +358,7 @@ static void expand_object(struct expansion *x, const struct found *found,
 	}
 	returned = !is_plain && was_expanded(x, found->id.uuid);
 	if (x->view->settings->propagate_extension) {
-		down.extension = own_extension(found, via, path);
+		down.extension = own_extension(found, via, path, memory);
 		x->has_extension = x->has_extension || !span_is_empty(down.extension);
 	}
 	if (!is_plain && !returned && is_done(x, found, path, &visit)) {
