@@ -245,8 +245,12 @@ enum status check_delimiters(const char *value, const char *folder, struct buf *
 
 	(void)folder;
 	if (p != NULL) {
-		errbuf_set(err, "'%s' cannot delimit an extension in '%s'",
-		    (char[]){ *p, '\0' }, value);
+		int len = 1; /* a whole character */
+
+		while (((unsigned char)p[len] & 0xc0) == 0x80) {
+			len++;
+		}
+		errbuf_set(err, "'%.*s' cannot delimit an extension in '%s'", len, p, value);
 		return CX_ECONF;
 	}
 	return keep(value, out);

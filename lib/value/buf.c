@@ -128,6 +128,12 @@ void buf_printf(struct buf *buf, const char *fmt, ...)
 	buf->len += (size_t)len;
 }
 
+/* Ends a line, or turns the direction of what follows: a line of a log could be forged by it. */
+static bool is_layout(ucs4_t uc)
+{
+	return (uc >= 0x2028 && uc <= 0x202e) || (uc >= 0x2066 && uc <= 0x2069);
+}
+
 /*
  * Length of the printable character at `s`, 0 when its first byte is escaped. A backslash is
  * one only where it could be taken for the beginning of an escape: most stand in
@@ -144,7 +150,7 @@ static size_t printable_length(const uint8_t *s, size_t len)
 		return s[0] >= 0x20 && s[0] != 0x7f && !is_escape;
 	}
 	units = u8_mbtoucr(&uc, s, len);
-	return units <= 0 || uc < 0xa0 ? 0 : (size_t)units;
+	return units <= 0 || uc < 0xa0 || is_layout(uc) ? 0 : (size_t)units;
 }
 
 void buf_add_escaped(struct buf *buf, struct span text)

@@ -128,6 +128,8 @@ static const struct {
 	    "t.conf:2: recipient_delimiter: '=' cannot delimit an extension in '='" },
 	{ DIRECTORY "recipient_delimiter = \"a\"\n",
 	    "t.conf:2: recipient_delimiter: 'a' cannot delimit an extension in 'a'" },
+	{ DIRECTORY "recipient_delimiter = \"+\xc3\xa9\"\n",
+	    "t.conf:2: recipient_delimiter: '\xc3\xa9' cannot delimit an extension in '+\xc3\xa9'" },
 	{ DIRECTORY "organization = \"A B\"\n", "t.conf:2: organization: 'A B' is not one word of at most 64 "
 	    "letters, digits, '-', '.' and '_'" },
 	{ DIRECTORY "postmaster = \"a@b..c\"\n", "t.conf:2: postmaster: 'a@b..c' is not a mail address" },
