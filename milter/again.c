@@ -106,7 +106,8 @@ static enum status take(struct work *work, const struct envelope *before,
 	struct envelope_entry entry = { .typed = recipient->typed,
 		.dsn = &recipient->dsn,
 		.key = own->key,
-		.text = own->text };
+		.text = own->text,
+		.is_replaced = envelope_is_replaced(before, recipient) };
 	const struct envelope_recipient *same;
 	struct address address;
 

@@ -87,13 +87,13 @@ static enum status intern(struct envelope *envelope, struct span key, struct spa
 	return status;
 }
 
-/* The address of an entry; what did not parse is an address of its own. */
+/* The address of an entry; what did not parse, or is replaced, is an address of its own. */
 static enum status intern_own(struct envelope *envelope,
     const struct envelope_entry *entry, uint32_t *index)
 {
 	char *key;
 
-	if (entry->key.len > 0) {
+	if (entry->key.len > 0 && !entry->is_replaced) {
 		return intern(envelope, entry->key, entry->text, index);
 	}
 	key = pool_get(&envelope->pool, entry->typed.len + 1);
@@ -167,7 +167,16 @@ enum status envelope_add_untouched(struct envelope *envelope,
 enum status envelope_add_same(struct envelope *envelope,
     const struct envelope_entry *entry, const struct envelope_recipient *other)
 {
-	return may_have_more(envelope) ? append(envelope, entry, *other) : CX_EFULL;
+	struct envelope_recipient recipient = *other;
+	enum status status = CX_OK;
+
+	if (!may_have_more(envelope)) {
+		return CX_EFULL;
+	}
+	if (entry->is_replaced) {
+		status = intern_own(envelope, entry, &recipient.address);
+	}
+	return status == CX_OK ? append(envelope, entry, recipient) : status;
 }
 
 /* How many deliveries of the resolution no other recipient of the message has. */
@@ -187,14 +196,17 @@ static size_t count_new(const struct envelope *envelope,
 	return count;
 }
 
-static enum status make_paths(struct envelope *envelope, uint32_t own,
+/* `own`: what an unchanged delivery is; NULL: an address like others. */
+static enum status make_paths(struct envelope *envelope, const uint32_t *own,
     const struct resolution *resolution, struct envelope_path *paths)
 {
 	for (size_t i = 0; i < resolution->delivery_count; i++) {
 		const struct delivery *delivery = &resolution->deliveries[i];
-		uint32_t index = own;
+		uint32_t index;
 
-		if (!delivery->is_unchanged) {
+		if (delivery->is_unchanged && own != NULL) {
+			index = *own;
+		} else {
 			enum status status =
 			    intern(envelope, delivery->key, delivery->address, &index);
 
@@ -348,8 +360,8 @@ static void note_groups(struct envelope *envelope, const struct resolution *reso
 }
 
 /* The paths of a resolution, kept for as long as the message lives. */
-static enum status add_paths(struct envelope *envelope, const struct resolution *resolution,
-    struct envelope_recipient *recipient)
+static enum status add_paths(struct envelope *envelope, const struct envelope_entry *entry,
+    const struct resolution *resolution, struct envelope_recipient *recipient)
 {
 	struct envelope_path *paths;
 	enum status status;
@@ -361,7 +373,8 @@ static enum status add_paths(struct envelope *envelope, const struct resolution 
 	if (paths == NULL) {
 		return CX_ENOMEM;
 	}
-	status = make_paths(envelope, recipient->address, resolution, paths);
+	status = make_paths(envelope, entry->is_replaced ? NULL : &recipient->address,
+	    resolution, paths);
 	if (status == CX_OK) {
 		status = keep_paths(envelope, paths, recipient->path_count,
 		    &recipient->paths);
@@ -387,7 +400,7 @@ enum status envelope_add(struct envelope *envelope, const struct envelope_entry 
 	}
 	status = intern_own(envelope, entry, &recipient.address);
 	if (status == CX_OK) {
-		status = add_paths(envelope, resolution, &recipient);
+		status = add_paths(envelope, entry, resolution, &recipient);
 	}
 	if (status == CX_OK) {
 		status = note_expanded(envelope, resolution);
@@ -402,6 +415,20 @@ enum status envelope_add(struct envelope *envelope, const struct envelope_entry 
 		note_groups(envelope, resolution, dsn_wants_failures(entry->dsn));
 	}
 	return status;
+}
+
+struct span envelope_text(const struct envelope *envelope,
+    const struct envelope_recipient *recipient)
+{
+	return envelope->addresses[recipient->address].text;
+}
+
+bool envelope_is_replaced(const struct envelope *envelope,
+    const struct envelope_recipient *recipient)
+{
+	struct span key = envelope->addresses[recipient->address].key;
+
+	return recipient->path_count > 0 && key.len > 0 && key.ptr[0] == '?';
 }
 
 bool envelope_keeps_itself(const struct envelope_recipient *recipient)

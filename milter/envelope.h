@@ -92,6 +92,7 @@ struct envelope_entry {
 	const struct dsn *dsn;
 	struct span key;  /* of its address; empty where it is none */
 	struct span text; /* external form; anything where it is none */
+	bool is_replaced; /* a delivery to the same address takes its place, in that spelling */
 };
 
 /*
@@ -126,6 +127,10 @@ static inline bool envelope_is_untouched(const struct envelope_recipient *recipi
 {
 	return recipient->path_count == 0 && !recipient->is_covered;
 }
+/* Its own address, in external form. */
+struct span envelope_text(const struct envelope *, const struct envelope_recipient *);
+/* Whether it was added as one that a delivery to the same address replaces. */
+bool envelope_is_replaced(const struct envelope *, const struct envelope_recipient *);
 /* Whether one of its deliveries is the recipient itself (or it is untouched). */
 bool envelope_keeps_itself(const struct envelope_recipient *);
 

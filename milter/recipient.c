@@ -6,6 +6,7 @@
 #include "milter/again.h"
 #include "milter/left_out.h"
 #include "milter/report.h"
+#include "value/utf8.h"
 
 static const struct reply needs_smtputf8 = { "550", "5.6.7",
 	"This recipient needs a message with SMTPUTF8" };
@@ -150,12 +151,43 @@ static struct answer answer_added(struct session *session, struct candidate *can
 	return refuse(session, candidate, reply_of_resolution(resolution));
 }
 
+/*
+ * Whether the recipient is `text` in letters beyond ASCII that are equal, not the same: a domain
+ * in Unicode, another normal form or case. Neither the MTA nor what stands behind it takes the
+ * two for one, so such a one becomes what the directory has, like a proxy address.
+ */
+static bool is_spelled_otherwise(const struct candidate *candidate, struct span text)
+{
+	struct span typed = candidate->entry.typed;
+
+	return !span_is_ascii(typed) && !span_equal_case(dsn_strip_brackets(typed), text);
+}
+
+static bool becomes_primary(const struct session *session,
+    const struct candidate *candidate)
+{
+	const struct resolution *resolution = &candidate->judgement.resolution;
+
+	if (!session->conf->settings.rewrite_to_primary ||
+	    span_is_empty(resolution->object)) {
+		return false;
+	}
+	for (size_t i = 0; i < resolution->delivery_count; i++) {
+		if (resolution->deliveries[i].is_unchanged) {
+			return is_spelled_otherwise(candidate,
+			    resolution->deliveries[i].address);
+		}
+	}
+	return false;
+}
+
 static struct answer take(struct session *session, struct candidate *candidate)
 {
 	const struct resolution *resolution = &candidate->judgement.resolution;
 	struct envelope *envelope = &session->envelope;
 	enum status status;
 
+	candidate->entry.is_replaced = becomes_primary(session, candidate);
 	if (resolution->verdict == VERDICT_DELIVER &&
 	    (resolution->delivery_count > 0 || resolution->is_covered)) {
 		status = envelope_add(envelope, &candidate->entry, resolution,
@@ -221,6 +253,9 @@ static struct answer decide(struct session *session, struct candidate *candidate
 	const struct reply *reply;
 
 	if (same) {
+		candidate->entry.is_replaced = envelope_keeps_itself(same) &&
+		    same->object.len > 0 && session->conf->settings.rewrite_to_primary &&
+		    is_spelled_otherwise(candidate, envelope_text(&session->envelope, same));
 		report_decision(candidate->entry.typed, "same", 0, same->object);
 		return answer_added(session, candidate,
 		    envelope_add_same(&session->envelope, &candidate->entry, same));
@@ -255,24 +290,26 @@ struct answer recipient_decide(struct session *session, const char *const *argum
 	struct buf text;
 	struct key key;
 	struct answer answer;
-	bool is_address;
+	enum status status;
 
 	dsn_parse(arguments + 1, &candidate.dsn);
 	candidate.entry.typed = span_of(arguments[0]);
 	candidate.entry.dsn = &candidate.dsn;
-	is_address = address_parse_path(candidate.entry.typed, &address) == CX_OK &&
-		     address_follow_route(&address) == CX_OK;
+	status = address_parse_path(candidate.entry.typed, &address);
+	if (status == CX_OK) {
+		status = address_follow_route(&address);
+	}
 	buf_init(&text);
-	if (is_address) {
+	if (status == CX_OK) {
 		address_key(&address, &key);
 		address_print(&address, &text);
 		candidate.entry.key = key_span(&key);
 		candidate.has_domain = address.domain_len > 0;
 	}
 	candidate.entry.text = buf_span(&text);
-	answer = text.failed
+	answer = text.failed || status == CX_ENOMEM
 		     ? answer_with(&answer_temporary_failure)
-		     : decide(session, &candidate, is_address ? &address : NULL);
+		     : decide(session, &candidate, status == CX_OK ? &address : NULL);
 	judge_memory_trim(&session->memory);
 	buf_release(&text);
 	return answer;
