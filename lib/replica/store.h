@@ -172,6 +172,12 @@ typedef bool snapshot_key_visit(void *context, struct span key, size_t entries);
 enum status snapshot_each_key(struct snapshot *, enum snapshot_keys,
     snapshot_key_visit *, void *context);
 
+/* How many records of a kind a source has; takes no time. */
+enum status snapshot_count(struct snapshot *, uint8_t source, enum record_kind,
+    uint64_t *out);
+/* Bytes of the replica's file that are in use, or free for use again. */
+uint64_t snapshot_bytes(const struct snapshot *);
+
 /* A value that syncd keeps beside the data ("src/3/cookie"). */
 enum status snapshot_meta(struct snapshot *, const char *key, struct span *out);
 

@@ -25,6 +25,7 @@
  *   store_txn.c    the writer's transactions, and values by their keys in them
  *   store_write.c  records and their index entries
  *   store_meta.c   the writer's values beside the data, and the table of sources
+ *   store_counts.c how many records there are
  *   store_readers.c who holds snapshots for too long
  *   store_repair.c what a damaged record leaves behind when it goes
  *   store_load.c   loading a directory: its records, collected and sorted in runs
@@ -256,6 +257,9 @@ enum status writer_get(struct store_writer *, unsigned db, struct span key,
     struct span *out);
 enum status writer_put(struct store_writer *, unsigned db, struct span key,
     struct span);
+/* The writer's `counts`, from and to what is stored. */
+enum status writer_load_counts(struct store_writer *);
+enum status writer_store_counts(struct store_writer *);
 enum status writer_delete(struct store_writer *, unsigned db, struct span key);
 enum status writer_put_head(struct store_writer *);
 /* Counts the spaces of a shape, so that readers only ask for shapes in use. */

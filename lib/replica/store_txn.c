@@ -85,51 +85,6 @@ enum status writer_delete(struct store_writer *writer, unsigned db,
 	return rc == MDB_NOTFOUND ? CX_NOTFOUND : writer_db_failed(writer, rc);
 }
 
-/* What META_COUNTS holds: source (1), kind (1), number (8, as this machine has it). */
-enum {
-	COUNT_SIZE = 10
-};
-
-static enum status load_counts(struct store_writer *writer)
-{
-	struct span stored;
-	enum status status = writer_get(writer, DB_META, SPAN(META_COUNTS), &stored);
-
-	memset(writer->counts, 0, sizeof(writer->counts));
-	for (; stored.len >= COUNT_SIZE;
-	     stored.ptr += COUNT_SIZE, stored.len -= COUNT_SIZE) {
-		unsigned source = (unsigned char)stored.ptr[0];
-		unsigned kind = (unsigned char)stored.ptr[1];
-
-		if (kind <= RECORD_CONTAINER) {
-			memcpy(&writer->counts[source][kind], stored.ptr + 2, 8);
-		}
-	}
-	return status == CX_NOTFOUND ? CX_OK : status;
-}
-
-static enum status store_counts(struct store_writer *writer)
-{
-	struct buf buf;
-
-	buf_init(&buf);
-	for (unsigned source = 0; source < 256; source++) {
-		for (unsigned kind = 0; kind <= RECORD_CONTAINER; kind++) {
-			if (writer->counts[source][kind] > 0) {
-				buf_add_char(&buf, (char)source);
-				buf_add_char(&buf, (char)kind);
-				buf_add(&buf, &writer->counts[source][kind], 8);
-			}
-		}
-	}
-	enum status status =
-	    buf.failed ? writer_failed(writer, CX_ENOMEM)
-		       : writer_put(writer, DB_META, SPAN(META_COUNTS), buf_span(&buf));
-
-	buf_release(&buf);
-	return status;
-}
-
 static enum status load_head(struct store_writer *writer)
 {
 	struct span stored;
@@ -196,7 +151,7 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 	}
 	status = load_head(writer);
 	if (status == CX_OK) {
-		status = load_counts(writer);
+		status = writer_load_counts(writer);
 	}
 	if (status != CX_OK) {
 		store_abort(writer);
@@ -217,7 +172,7 @@ enum status store_commit(struct store_writer *writer, struct errbuf *err)
 		writer_put_head(writer);
 	}
 	if (writer->are_counts_changed && writer->failure == CX_OK) {
-		store_counts(writer);
+		writer_store_counts(writer);
 	}
 	if (writer->failure != CX_OK) {
 		enum status failure = writer->failure;
