@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "metrics/http.h"
 
 struct conf *current_hold(void *context)
 {
@@ -77,6 +78,7 @@ void current_reload(struct current *current, const char *path)
 	warn_if_other("replica", old->replica, new->replica);
 	warn_if_other("milter listen", old->milter.listen, new->milter.listen);
 	warn_if_other("milter user", old->milter.user, new->milter.user);
+	metrics_warn_of_restart(old->milter.metrics_listen, new->milter.metrics_listen);
 	conf_unref(old);
 	log_set_level(new->log_level);
 	current_warn_without_secret(keys);

@@ -12,6 +12,9 @@
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/process.h"
+#include "metrics/http.h"
+#include "metrics/replica.h"
+#include "milter/counts.h"
 #include "milter/current.h"
 #include "milter/libmilter.h"
 #include "replica/store.h"
@@ -21,6 +24,8 @@
 
 static struct current current = CURRENT_INIT;
 static struct process process;
+static struct counts counts;
+static int64_t started;
 
 static int64_t now(void)
 {
@@ -69,6 +74,29 @@ static void *watch(void *unused)
 	return NULL;
 }
 
+static void print_metrics(void *store, struct buf *page)
+{
+	metrics_print_build(page, PROGRAM, started);
+	metrics_print_replica(page, store, now());
+	counts_print(&counts, page);
+}
+
+/* libmilter has no loop that could be asked: whoever hears this, hears a process that lives. */
+static bool is_alive(void *store)
+{
+	(void)store;
+	return true;
+}
+
+static bool is_ready(void *store, struct buf *why)
+{
+	struct conf *conf = current_hold(&current);
+	bool is_ready = metrics_replica_is_ready(store, &conf->settings, now(), why);
+
+	conf_unref(conf);
+	return is_ready;
+}
+
 static void tell(void *unused, const char *why)
 {
 	(void)unused;
@@ -79,6 +107,10 @@ static void tell(void *unused, const char *why)
 	}
 }
 
+struct sockets {
+	int milter, metrics;
+};
+
 /* Before libmilter has the socket: it goes while it is ours. */
 static int give_up(const struct conf *conf, int exit_code, const char *why)
 {
@@ -87,7 +119,32 @@ static int give_up(const struct conf *conf, int exit_code, const char *why)
 	return exit_code;
 }
 
-static int serve(const struct conf *conf, int fd)
+static enum status start_metrics(const struct conf *conf, struct store *store, int fd,
+    struct metrics_http **out, struct errbuf *err)
+{
+	const struct metrics_site site = { store, print_metrics, is_alive, is_ready };
+
+	return metrics_start(conf->milter.metrics_listen, fd, &site, out, err);
+}
+
+/* Until it is stopped; the exit code. */
+static int run(const struct conf *conf)
+{
+	pthread_t watcher;
+	int exit_code;
+
+	if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
+		return give_up(conf, EX_OSERR, "no thread to wait for signals");
+	}
+	log_info("listens on %s", conf->milter.listen);
+	exit_code = libmilter_run() == CX_OK ? EX_OK : EX_SOFTWARE;
+	process_stopping();
+	/* libmilter has closed it; the next milter may be there already. */
+	listener_remove_stale(conf->milter.listen);
+	return exit_code;
+}
+
+static int serve(const struct conf *conf, struct sockets sockets)
 {
 	bool is_tcp = strncmp(conf->milter.listen, "inet:", 5) == 0;
 	struct session_env env = { .conf_context = &current,
@@ -95,11 +152,12 @@ static int serve(const struct conf *conf, int fd)
 		.keys_hold = current_hold_keys,
 		.judge = judge_by_store,
 		.judge_sender = judge_sender_by_store,
-		.now = now };
+		.now = now,
+		.counts = &counts };
 	struct store_watch *store_watch;
+	struct metrics_http *metrics = NULL;
 	struct store *store;
 	struct errbuf err;
-	pthread_t watcher;
 	int exit_code;
 
 	process_detach(&process);
@@ -115,25 +173,19 @@ static int serve(const struct conf *conf, int fd)
 	}
 	env.judge_context = store;
 	raise_descriptor_limit();
-	if (libmilter_open(fd, is_tcp, &env, &err) != CX_OK) {
+	if (libmilter_open(sockets.milter, is_tcp, &env, &err) != CX_OK ||
+	    start_metrics(conf, store, sockets.metrics, &metrics, &err) != CX_OK) {
 		store_watch_free(store_watch);
 		store_close(store);
 		return give_up(conf, EX_SOFTWARE, err.text);
 	}
 	/* Before the watcher is there, which says so too after a reload. */
 	process_ready(&process);
-	if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
-		exit_code = give_up(conf, EX_OSERR, "no thread to wait for signals");
-	} else {
-		log_info("listens on %s", conf->milter.listen);
-		exit_code = libmilter_run() == CX_OK ? EX_OK : EX_SOFTWARE;
-		process_stopping();
-		/* libmilter has closed it; the next milter may be there already. */
-		listener_remove_stale(conf->milter.listen);
-		if (!libmilter_close()) {
-			log_warnx("stopped with callbacks still under way");
-			exit(exit_code);
-		}
+	exit_code = run(conf);
+	metrics_stop(metrics);
+	if (!libmilter_close()) {
+		log_warnx("stopped with callbacks still under way");
+		exit(exit_code);
 	}
 	store_watch_free(store_watch);
 	store_close(store);
@@ -146,8 +198,9 @@ int main(int argc, char **argv)
 	struct keys *keys;
 	struct errbuf err;
 	int exit_code;
-	int fd;
+	struct sockets sockets = { -1, -1 };
 
+	started = now();
 	log_open(PROGRAM);
 	process_arguments(&process, PROGRAM, argc, argv);
 	process_block_signals();
@@ -158,14 +211,18 @@ int main(int argc, char **argv)
 		conf_unref(conf);
 		return EX_CONFIG;
 	}
-	if (listener_open(conf->milter.listen, LISTEN_BACKLOG, &fd, &err) != CX_OK) {
+	if (metrics_open(conf->milter.metrics_listen, &sockets.metrics, &err) !=
+		CX_OK ||
+	    listener_open(conf->milter.listen, LISTEN_BACKLOG, &sockets.milter, &err) !=
+		CX_OK) {
 		log_error("%s", err.text);
+		metrics_give_up(conf->milter.metrics_listen, sockets.metrics);
 		conf_unref(conf);
 		return EX_OSERR;
 	}
 	current_warn_without_secret(keys);
 	current_replace(&current, conf_ref(conf), keys);
-	exit_code = serve(conf, fd);
+	exit_code = serve(conf, sockets);
 	/* `current` keeps its own reference: the watcher may be reading it. */
 	conf_unref(conf);
 	return exit_code;

@@ -23,6 +23,7 @@ enum edit_kind {
 	EDIT_HEADER, /* at the end of the headers: name and value */
 	EDIT_SENDER, /* of the whole message */
 };
+#define EDIT_KINDS (EDIT_SENDER + 1)
 
 struct edit {
 	enum edit_kind kind;

@@ -262,6 +262,7 @@ static struct answer decide(struct session *session, struct candidate *candidate
 	}
 	judge(session, &session->envelope, &candidate->dsn, address, false,
 	    &candidate->judgement);
+	counter_add(&session->env->counts->verdicts[resolution->verdict], 1);
 	report_decision(candidate->entry.typed, verdict_text(resolution->verdict),
 	    resolution->entered, resolution->object);
 	reply = objection(session, candidate);

@@ -13,6 +13,8 @@ struct session *session_new(const struct session_env *env)
 
 	if (session) {
 		session->env = env;
+		counter_add(&env->counts->accepted, 1);
+		counter_add(&env->counts->open, 1);
 		pool_init(&session->connection_pool);
 		pool_init(&session->pool);
 		envelope_init(&session->envelope);
@@ -43,6 +45,7 @@ static void forget_message(struct session *session)
 void session_free(struct session *session)
 {
 	if (session) {
+		counter_subtract(&session->env->counts->open, 1);
 		forget_message(session);
 		pool_release(&session->connection_pool);
 		free(session);
@@ -162,10 +165,20 @@ void session_mail(struct session *session, const struct session_sender *facts)
 struct answer session_rcpt(struct session *session, const char *const *arguments,
     struct span mailer)
 {
-	if (session->conf == NULL || session->sender.ptr == NULL) {
-		return answer_with(&answer_temporary_failure);
-	}
-	return recipient_decide(session, arguments, mailer);
+	static const enum recipient_fate fates[] = {
+		[ANSWER_CONTINUE] = RECIPIENT_ACCEPTED,
+		[ANSWER_REJECT] = RECIPIENT_REJECTED,
+		[ANSWER_DEFER] = RECIPIENT_DEFERRED,
+	};
+	struct counts *counts = session->env->counts;
+	uint64_t start_ns = histogram_clock_ns();
+	struct answer answer = session->conf != NULL && session->sender.ptr != NULL
+				   ? recipient_decide(session, arguments, mailer)
+				   : answer_with(&answer_temporary_failure);
+
+	counter_add(&counts->recipients[fates[answer.kind]], 1);
+	histogram_add(&counts->rcpt_seconds, histogram_clock_ns() - start_ns);
+	return answer;
 }
 
 void session_header(struct session *session, struct span name, struct span value)
@@ -179,7 +192,9 @@ struct answer session_end(struct session *session, struct span queue_id,
     const struct plan **plan)
 {
 	struct answer answer = answer_go_on();
+	struct counts *counts = session->env->counts;
 
+	session->end_ns = histogram_clock_ns();
 	*plan = &session->plan;
 	if (session->deferral.code) {
 		answer = answer_with(&session->deferral);
@@ -187,6 +202,10 @@ struct answer session_end(struct session *session, struct span queue_id,
 		answer = finish_plan(session, queue_id);
 	}
 	if (answer.kind != ANSWER_CONTINUE) {
+		counter_add(&counts->messages[answer.kind == ANSWER_REJECT
+						  ? MESSAGE_REJECTED
+						  : MESSAGE_DEFERRED],
+		    1);
 		forget_message(session);
 	}
 	return answer;
@@ -195,6 +214,15 @@ struct answer session_end(struct session *session, struct span queue_id,
 struct answer session_edited(struct session *session, bool was_applied,
     struct span queue_id)
 {
+	struct counts *counts = session->env->counts;
+	enum message_fate fate = MESSAGE_DEFERRED;
+
+	if (was_applied) {
+		counts_add_edits(counts, &session->plan);
+		fate = session->plan.count > 0 ? MESSAGE_CHANGED : MESSAGE_UNCHANGED;
+	}
+	counter_add(&counts->messages[fate], 1);
+	histogram_add(&counts->end_seconds, histogram_clock_ns() - session->end_ns);
 	finish_report(session, was_applied, queue_id);
 	forget_message(session);
 	return was_applied ? answer_go_on() : answer_with(&answer_temporary_failure);

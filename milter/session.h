@@ -6,6 +6,7 @@
 #include "daemon/conf.h"
 #include "daemon/keys.h"
 #include "decide/reply.h"
+#include "milter/counts.h"
 #include "milter/judge.h"
 #include "milter/plan.h"
 #include "value/cidr.h"
@@ -33,6 +34,7 @@ struct session_env {
 	judge_sender_function *judge_sender;
 	void *judge_context;
 	int64_t (*now)(void);
+	struct counts *counts;
 };
 
 enum answer_kind {

@@ -42,6 +42,7 @@ struct session {
 	struct tracing tracing;
 	struct plan plan;
 	struct judge_memory memory;
+	uint64_t end_ns; /* by histogram_clock_ns(): when its end came */
 
 	/* What the whole message is deferred with; code[0] is 0 for nothing. */
 	struct reply deferral;

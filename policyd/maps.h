@@ -31,6 +31,8 @@ enum map_status {
 	MAP_TEMPORARY,   /* don't know */
 	MAP_UNAVAILABLE, /* don't know anything: no replica */
 	MAP_NO_SUCH_MAP,
+	MAP_MALFORMED, /* no query at all */
+	MAP_STATUS_COUNT
 };
 
 /*

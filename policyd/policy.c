@@ -24,6 +24,7 @@ struct facts {
 	bool is_routed; /* it came with no domain, as "user%domain" */
 	struct client client;
 	struct authorization authorization;
+	bool is_relay_judged;
 };
 
 static const struct reply unknown_context = { "451", "4.3.5",
@@ -81,6 +82,7 @@ static struct policy_answer decide_relay(struct facts *facts)
 	if (!age_knows_domains(facts->view)) {
 		return unavailable(RULE_AGE);
 	}
+	facts->is_relay_judged = true;
 	answer = refusal(reply_of_relay(authorization->verdict),
 	    relay_verdict_text(authorization->verdict),
 	    relay_reason_text(authorization->reason));
@@ -173,7 +175,8 @@ static struct policy_answer decide_recipient(struct facts *facts)
 		answer = refusal_of_resolution(&resolution);
 	}
 	answer = answer.reply != NULL ? answer : dunno;
-	answer.resolved = verdict_text(resolution.verdict);
+	answer.is_resolved = true;
+	answer.resolved = resolution.verdict;
 	answer.object = resolution.object;
 	return answer;
 }
@@ -209,6 +212,7 @@ static struct policy_answer decide_context(struct facts *facts, enum context con
 		answer = decide_recipient(facts);
 	}
 	if (relay.is_permitted && (answer.reply == NULL || answer.is_observed)) {
+		relay.is_resolved = answer.is_resolved;
 		relay.resolved = answer.resolved;
 		relay.object = answer.object;
 		return relay;
@@ -242,6 +246,7 @@ static struct policy_answer decide(const struct view *view,
 	struct facts facts = { .view = view, .workspace = workspace };
 	enum context context = parse_context(request->policy_context);
 	enum status status;
+	struct policy_answer answer;
 
 	if (!span_equal(request->protocol_state, SPAN("RCPT"))) {
 		return dunno;
@@ -268,7 +273,10 @@ static struct policy_answer decide(const struct view *view,
 		return unavailable(RULE_REPLICA);
 	}
 	read_client(request, &facts);
-	return decide_context(&facts, context);
+	answer = decide_context(&facts, context);
+	answer.is_relay_judged = facts.is_relay_judged;
+	answer.relay = facts.authorization.verdict;
+	return answer;
 }
 
 void policy_decide(const struct view *view, const struct policy_request *request,
@@ -365,10 +373,10 @@ void policy_answer_log(const struct policy_answer *answer,
 void policy_answer_trace(const struct policy_answer *answer,
     const struct policy_request *request, struct buf *out)
 {
-	if (answer->resolved == NULL) {
+	if (!answer->is_resolved) {
 		return;
 	}
 	add_value(out, "rcpt: to=<", request->recipient, ">");
-	buf_printf(out, ", verdict=%s", answer->resolved);
+	buf_printf(out, ", verdict=%s", verdict_text(answer->resolved));
 	add_value(out, ", object=\"", answer->object, "\"");
 }

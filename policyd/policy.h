@@ -1,6 +1,7 @@
 #ifndef CX_POLICY_H
 #define CX_POLICY_H
 
+#include "decide/authorize.h"
 #include "decide/reply.h"
 #include "policyd/request.h"
 #include "policyd/workspace.h"
@@ -24,11 +25,15 @@ struct policy_answer {
 	    *verdict; /* constants, for the log; "" where there is nothing to log */
 	const char *rule;
 	/*
-	 * What the directory says of the recipient, where that was asked, for the log at
-	 * level debug. `object` (its DN) is lent by the snapshot; NULL: not asked.
+	 * What the directory says of the recipient, where that was asked, for counting and
+	 * the log at level debug. `object` (its DN) is lent by the snapshot.
 	 */
-	const char *resolved;
+	bool is_resolved;
+	enum verdict resolved;
 	struct span object;
+	/* Whether the client may relay, where that was asked. */
+	bool is_relay_judged;
+	enum relay_verdict relay;
 };
 
 /*

@@ -3,11 +3,16 @@
 #include "policyd/server.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "metrics/http.h"
+#include "metrics/replica.h"
+#include "policyd/counts.h"
 #include "policyd/plan.h"
 #include "policyd/watchdog.h"
 #include "policyd/worker.h"
@@ -22,8 +27,13 @@
 #define FILES_MAX 1048576
 
 struct server {
+	pthread_mutex_t lock; /* of `plan`, where the metrics' thread looks at it */
 	struct plan *plan;
 	struct worker_quota quota;
+	struct counts counts;
+	struct metrics_http *metrics;
+	int metrics_fd;
+	int64_t started;
 	struct worker **workers;
 	size_t worker_count;
 	struct watchdog *watchdog;
@@ -39,9 +49,16 @@ enum status server_open(struct conf *conf, struct server **out, struct errbuf *e
 		return CX_ENOMEM;
 	}
 	atomic_init(&server->quota.open, 0);
+	(void)pthread_mutex_init(&server->lock, NULL);
+	server->metrics_fd = -1;
+	server->started = (int64_t)time(NULL);
 	status = plan_new(conf, NULL, &server->plan, err);
+	if (status == CX_OK) {
+		status = metrics_open(conf->policyd.metrics_listen, &server->metrics_fd,
+		    err);
+	}
 	if (status != CX_OK) {
-		free(server);
+		server_close(server);
 		return status;
 	}
 	*out = server;
@@ -99,8 +116,8 @@ static enum status start_workers(struct server *server)
 	}
 	while (server->worker_count < wanted) {
 		enum status status =
-		    worker_new(server->worker_count == 0 ? WORKER_MAP : WORKER_POLICY,
-			server->plan, &server->quota,
+		    worker_new(server->worker_count == 0 ? SERVICE_MAP : SERVICE_POLICY,
+			server->plan, &server->quota, &server->counts,
 			&server->workers[server->worker_count]);
 
 		if (status != CX_OK) {
@@ -109,6 +126,55 @@ static enum status start_workers(struct server *server)
 		server->worker_count++;
 	}
 	return CX_OK;
+}
+
+/* The plan in force, for plan_unref(). */
+static struct plan *hold_plan(struct server *server)
+{
+	struct plan *plan;
+
+	(void)pthread_mutex_lock(&server->lock);
+	plan = plan_ref(server->plan);
+	(void)pthread_mutex_unlock(&server->lock);
+	return plan;
+}
+
+static void print_metrics(void *context, struct buf *page)
+{
+	struct server *server = context;
+	struct plan *plan = hold_plan(server);
+
+	metrics_print_build(page, "coexist-policyd", server->started);
+	metrics_print_replica(page, plan_store(plan), (int64_t)time(NULL));
+	counts_print(&server->counts, page);
+	plan_unref(plan);
+}
+
+static bool is_alive(void *context)
+{
+	const struct server *server = context;
+
+	return watchdog_is_content(server->workers, server->worker_count);
+}
+
+static bool is_ready(void *context, struct buf *why)
+{
+	struct plan *plan = hold_plan(context);
+	bool is_ready = metrics_replica_is_ready(plan_store(plan),
+	    &plan_conf(plan)->settings, (int64_t)time(NULL), why);
+
+	plan_unref(plan);
+	return is_ready;
+}
+
+static enum status start_metrics(struct server *server, struct errbuf *err)
+{
+	const struct metrics_site site = { server, print_metrics, is_alive, is_ready };
+	int fd = server->metrics_fd;
+
+	server->metrics_fd = -1;
+	return metrics_start(plan_conf(server->plan)->policyd.metrics_listen, fd, &site,
+	    &server->metrics, err);
 }
 
 enum status server_start(struct server *server, struct errbuf *err)
@@ -126,8 +192,9 @@ enum status server_start(struct server *server, struct errbuf *err)
 	}
 	if (status != CX_OK) {
 		errbuf_set(err, "cannot start the workers: %s", status_text(status));
+		return status;
 	}
-	return status;
+	return start_metrics(server, err);
 }
 
 enum status server_reload(struct server *server, struct conf *conf, struct errbuf *err)
@@ -147,13 +214,19 @@ enum status server_reload(struct server *server, struct conf *conf, struct errbu
 	for (size_t i = 0; i < server->worker_count; i++) {
 		worker_set_plan(server->workers[i], plan);
 	}
+	(void)pthread_mutex_lock(&server->lock);
 	server->plan = plan;
+	(void)pthread_mutex_unlock(&server->lock);
+	metrics_warn_of_restart(plan_conf(old)->policyd.metrics_listen,
+	    conf->policyd.metrics_listen);
 	plan_unref(old);
 	return CX_OK;
 }
 
 void server_stop(struct server *server)
 {
+	metrics_stop(server->metrics);
+	server->metrics = NULL;
 	watchdog_free(server->watchdog);
 	server->watchdog = NULL;
 	for (size_t i = 0; i < server->worker_count; i++) {
@@ -171,7 +244,12 @@ void server_close(struct server *server)
 		return;
 	}
 	server_stop(server);
+	if (server->plan != NULL) {
+		metrics_give_up(plan_conf(server->plan)->policyd.metrics_listen,
+		    server->metrics_fd);
+	}
 	free(server->workers);
 	plan_unref(server->plan);
+	(void)pthread_mutex_destroy(&server->lock);
 	free(server);
 }

@@ -18,11 +18,14 @@
 
 _Static_assert(SOCKETMAP_SCRATCH_SIZE >= POLICY_LOG_MAX, "room for every line");
 
-enum status service_init(struct service *service)
+enum status service_init(struct service *service, enum service_kind kind,
+    struct counts *counts)
 {
 	enum status status;
 
 	memset(service, 0, sizeof(*service));
+	service->kind = kind;
+	service->counts = counts;
 	status = workspace_init(&service->workspace);
 	if (status != CX_OK) {
 		return status;
@@ -104,6 +107,7 @@ static void close_view(struct view *view)
 static void complain(struct service *service, const char *protocol, const char *why,
     struct span what)
 {
+	counter_add(&service->counts->services[service->kind].malformed, 1);
 	if (may_log(&service->malformed, MALFORMED_BURST, protocol)) {
 		log_warnx("%s: connection closed, malformed request (%s): \"%s\"",
 		    protocol, why, excerpt(service, what));
@@ -129,12 +133,14 @@ static bool answer_policy(void *context, struct span body, struct buf *out,
 	struct view view;
 	struct buf line;
 
+	uint64_t start_ns = histogram_clock_ns();
+
 	if (policy_request_parse(body, &request, why) != CX_OK) {
 		return false;
 	}
 	open_view(service, &view);
 	policy_decide(&view, &request, &service->workspace, &answer);
-	if (log_is_enabled(LOG_LEVEL_DEBUG) && answer.resolved != NULL) {
+	if (log_is_enabled(LOG_LEVEL_DEBUG) && answer.is_resolved) {
 		buf_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
 		policy_answer_trace(&answer, &request, &line);
 		log_debug("%s", line.data);
@@ -146,6 +152,7 @@ static bool answer_policy(void *context, struct span body, struct buf *out,
 		policy_answer_log(&answer, &request, &line);
 		log_info("%s", line.data);
 	}
+	counts_add_policy(service->counts, &answer, histogram_clock_ns() - start_ns);
 	return true;
 }
 
@@ -154,8 +161,9 @@ static bool answer_map(void *context, struct span body, struct buf *out,
 {
 	struct service *service = context;
 	struct view view;
-	enum status status;
+	enum map_status status;
 	const char *reason = "";
+	uint64_t start_ns = histogram_clock_ns();
 
 	(void)
 	    why; /* The reply itself says what is wrong; the next query may be right. */
@@ -163,10 +171,11 @@ static bool answer_map(void *context, struct span body, struct buf *out,
 	status = socketmap_answer(&view, body, &service->workspace, service->scratch,
 	    out, &reason);
 	close_view(&view);
-	if (status == CX_EINVAL &&
+	if (status >= MAP_NO_SUCH_MAP &&
 	    may_log(&service->malformed, MALFORMED_BURST, "map")) {
 		log_warnx("map: %s: \"%s\"", reason, excerpt(service, body));
 	}
+	counts_add_map(service->counts, status, histogram_clock_ns() - start_ns);
 	return true;
 }
 

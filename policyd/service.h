@@ -1,6 +1,7 @@
 #ifndef CX_SERVICE_H
 #define CX_SERVICE_H
 
+#include "policyd/counts.h"
 #include "policyd/log_limit.h"
 #include "policyd/session.h"
 #include "policyd/workspace.h"
@@ -14,13 +15,16 @@ struct service {
 	struct store *store;             /* borrowed; may change between requests */
 	const struct settings *settings; /* borrowed; may change between requests */
 	const struct secrets *srs_secrets; /* likewise */
+	enum service_kind kind;
+	struct counts *counts; /* borrowed */
 	struct workspace workspace;
 	char *scratch; /* one value of a map, or one line of log */
 	struct log_limit malformed;
 	struct log_limit trouble;
 };
 
-enum status service_init(struct service *); /* CX_ENOMEM */
+/* `counts` is shared by all workers. CX_ENOMEM */
+enum status service_init(struct service *, enum service_kind, struct counts *counts);
 void service_release(struct service *);
 
 /* Their context is a struct service. */

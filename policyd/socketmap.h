@@ -13,11 +13,10 @@
 #define SOCKETMAP_SCRATCH_SIZE (MAP_VALUE_MAX + 2)
 
 /*
- * Appends the reply to one query. `scratch` is memory of SOCKETMAP_SCRATCH_SIZE. CX_OK;
- * CX_ETEMP: the answer was TEMP; CX_EINVAL: it was PERM, for a reason worth a line of log
- * (*why, a constant).
+ * Appends the reply to one query. `scratch` is memory of SOCKETMAP_SCRATCH_SIZE. What it
+ * was; from MAP_NO_SUCH_MAP on a PERM, for a reason worth a line of log (*why, a constant).
  */
-enum status socketmap_answer(const struct view *, struct span query, struct workspace *,
+enum map_status socketmap_answer(const struct view *, struct span query, struct workspace *,
     char *scratch, struct buf *out, const char **why);
 
 /* "PERM malformed request", for what is no netstring. */

@@ -24,12 +24,12 @@ struct watchdog {
 	size_t count;
 };
 
-static bool are_alive(const struct watchdog *w)
+bool watchdog_is_content(struct worker *const *workers, size_t count)
 {
 	int64_t now = service_clock_ms();
 
-	for (size_t i = 0; i < w->count; i++) {
-		if (now - worker_seen_at_ms(w->workers[i]) > SILENCE_MAX_MS) {
+	for (size_t i = 0; i < count; i++) {
+		if (now - worker_seen_at_ms(workers[i]) > SILENCE_MAX_MS) {
 			log_warnx("a worker hangs");
 			return false;
 		}
@@ -45,7 +45,7 @@ static void *run(void *argument)
 	(void)pthread_mutex_lock(&w->lock);
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	while (!w->stop) {
-		if (are_alive(w)) {
+		if (watchdog_is_content(w->workers, w->count)) {
 			process_alive();
 		}
 		until.tv_nsec += (long)(w->interval_ms % 1000) * 1000000;

@@ -1,6 +1,7 @@
 #ifndef CX_WATCHDOG_H
 #define CX_WATCHDOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "policyd/worker.h"
@@ -15,5 +16,8 @@ struct watchdog;
 enum status watchdog_new(struct worker *const *workers, size_t count,
     struct watchdog **out);
 void watchdog_free(struct watchdog *); /* NULL is fine */
+
+/* Whether every loop has gone round lately. Any thread. */
+bool watchdog_is_content(struct worker *const *workers, size_t count);
 
 #endif

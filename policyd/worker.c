@@ -24,9 +24,10 @@
 #define ACCEPT_LOG_BURST 1
 
 struct worker {
-	enum worker_service kind;
+	enum service_kind kind;
 	pthread_t thread;
 	struct worker_quota *quota;
+	struct counts *counts;
 	atomic_int_fast64_t seen_at_ms;
 
 	/* Between the threads. */
@@ -56,10 +57,14 @@ static void count_connections(struct worker *w)
 {
 	size_t now = connections_count(w->connections);
 
+	struct counter *open = &w->counts->services[w->kind].open;
+
 	if (now > w->counted) {
 		atomic_fetch_add(&w->quota->open, now - w->counted);
-	} else {
+		counter_add(open, now - w->counted);
+	} else if (now < w->counted) {
 		atomic_fetch_sub(&w->quota->open, w->counted - now);
+		counter_subtract(open, w->counted - now);
 	}
 	w->counted = now;
 }
@@ -94,8 +99,8 @@ static void say_no_room(struct worker *w, const char *why)
 /* The map service keeps a part to itself, so that no crowd at RCPT takes it all. */
 static size_t quota_of(const struct worker *w)
 {
-	return w->kind == WORKER_MAP ? w->quota->max
-				     : w->quota->max - w->quota->max / MAP_SHARE;
+	return w->kind == SERVICE_MAP ? w->quota->max
+				      : w->quota->max - w->quota->max / MAP_SHARE;
 }
 
 /* Room for one more: an old idle one goes if need be; it will be made again when wanted. */
@@ -131,6 +136,7 @@ static bool accept_one(struct worker *w, int fd)
 	}
 	client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (client >= 0) {
+		counter_add(&w->counts->services[w->kind].accepted, 1);
 		connections_adopt(w->connections, client);
 		return true;
 	}
@@ -168,8 +174,8 @@ static void drop_accept_events(struct worker *w)
 
 static struct plan_sockets sockets_of(const struct worker *w, const struct plan *plan)
 {
-	return w->kind == WORKER_MAP ? plan_map_sockets(plan)
-				     : plan_policy_sockets(plan);
+	return w->kind == SERVICE_MAP ? plan_map_sockets(plan)
+				      : plan_policy_sockets(plan);
 }
 
 /* Goes over to a plan, whose reference it takes over; the old one is let go. */
@@ -299,6 +305,7 @@ static void release(struct worker *w)
 	connections_free(w->connections);
 	if (w->quota != NULL) {
 		atomic_fetch_sub(&w->quota->open, w->counted);
+		counter_subtract(&w->counts->services[w->kind].open, w->counted);
 	}
 	drop_accept_events(w);
 	if (w->wake_event != NULL) {
@@ -322,7 +329,7 @@ static void release(struct worker *w)
 
 static enum status prepare(struct worker *w, struct plan *plan)
 {
-	enum status status = service_init(&w->service);
+	enum status status = service_init(&w->service, w->kind, w->counts);
 
 	if (status != CX_OK) {
 		return status;
@@ -337,7 +344,7 @@ static enum status prepare(struct worker *w, struct plan *plan)
 		return CX_ENOMEM;
 	}
 	status = connections_new(w->base,
-	    w->kind == WORKER_MAP ? &map_protocol : &policy_protocol, &w->service,
+	    w->kind == SERVICE_MAP ? &map_protocol : &policy_protocol, &w->service,
 	    &w->connections);
 	if (status == CX_OK) {
 		status = add_events(w);
@@ -345,8 +352,8 @@ static enum status prepare(struct worker *w, struct plan *plan)
 	return status == CX_OK ? adopt_plan(w, plan_ref(plan)) : status;
 }
 
-enum status worker_new(enum worker_service kind, struct plan *plan,
-    struct worker_quota *quota, struct worker **out)
+enum status worker_new(enum service_kind kind, struct plan *plan,
+    struct worker_quota *quota, struct counts *counts, struct worker **out)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	enum status status;
@@ -356,6 +363,7 @@ enum status worker_new(enum worker_service kind, struct plan *plan,
 	}
 	w->kind = kind;
 	w->quota = quota;
+	w->counts = counts;
 	w->wake_fd = -1;
 	(void)pthread_mutex_init(&w->lock, NULL);
 	atomic_init(&w->seen_at_ms, service_clock_ms());

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "policyd/counts.h"
 #include "policyd/plan.h"
 #include "policyd/session.h"
 
@@ -24,14 +25,12 @@ struct worker_quota {
 	size_t max;
 };
 
-enum worker_service {
-	WORKER_POLICY,
-	WORKER_MAP,
-};
-
-/* Starts serving. Takes a reference of the plan. CX_ENOMEM, CX_EIO (logged). */
-enum status worker_new(enum worker_service, struct plan *, struct worker_quota *,
-    struct worker **out);
+/*
+ * Starts serving. Takes a reference of the plan; quota and counts must stay. CX_ENOMEM,
+ * CX_EIO (logged).
+ */
+enum status worker_new(enum service_kind, struct plan *, struct worker_quota *,
+    struct counts *, struct worker **out);
 /* Soon the worker serves by this plan. Connections stay as they are. */
 void worker_set_plan(struct worker *, struct plan *);
 /* Accepts no more, answers what has come in, ends. */

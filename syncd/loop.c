@@ -12,10 +12,12 @@
 
 #include "daemon/log.h"
 #include "syncd/control.h"
+#include "syncd/sync_metrics.h"
 #include "syncd/sync_times.h"
 
 enum {
-	SIGNALS = 4
+	SIGNALS = 4,
+	PROGRESS_MS = 1000 /* how often work that gets on is told of, where nobody asks for more */
 };
 static const int signals[SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
@@ -26,6 +28,7 @@ struct loop {
 	struct apply *apply;
 	struct sources *sources;
 	struct control *control;
+	struct sync_metrics *metrics;
 	struct event *signal_events[SIGNALS];
 	struct event *housekeeping, *watchdog;
 	unsigned watchdog_ms;
@@ -40,6 +43,8 @@ static void warn_of_restart(const struct conf *old, const struct conf *new)
 	} rows[] = {
 		{ "replica", old->replica, new->replica },
 		{ "syncd: control", old->syncd.control, new->syncd.control },
+		{ "syncd: metrics_listen", old->syncd.metrics_listen,
+		    new->syncd.metrics_listen },
 		{ "syncd: user", old->syncd.user, new->syncd.user },
 	};
 
@@ -62,6 +67,7 @@ static void reload(struct loop *loop)
 		status = sources_configure(loop->sources, conf, &err);
 		if (status == CX_OK) {
 			warn_of_restart(loop->conf, conf);
+			sync_metrics_configure(loop->metrics, conf);
 			log_set_level(conf->log_level);
 			conf_unref(loop->conf);
 			loop->conf = conf;
@@ -133,10 +139,12 @@ static void on_progress(void *context)
 {
 	struct loop *loop = context;
 	int64_t now_ms = monotonic_ms();
+	int64_t pause_ms = loop->watchdog_ms ? loop->watchdog_ms / 2 : PROGRESS_MS;
 
-	if (now_ms - loop->alive_ms >= loop->watchdog_ms / 2) {
+	if (now_ms - loop->alive_ms >= pause_ms) {
 		loop->alive_ms = now_ms;
 		process_alive();
+		sync_metrics_alive(loop->metrics);
 	}
 }
 
@@ -177,8 +185,8 @@ static bool add_timers(struct loop *loop)
 
 	loop->watchdog_ms = watchdog_ms;
 	loop->housekeeping = add_timer(loop, on_housekeeping, (unsigned)sync_times.housekeeping);
+	apply_on_progress(loop->apply, on_progress, loop);
 	if (watchdog_ms) {
-		apply_on_progress(loop->apply, on_progress, loop);
 		loop->watchdog = add_timer(loop, on_watchdog, watchdog_ms);
 	}
 	return loop->housekeeping && (loop->watchdog || !watchdog_ms);
@@ -194,7 +202,8 @@ static void judge_folder(const char *path)
 	}
 }
 
-static enum status set_up(struct loop *loop, int *control_fd, struct errbuf *err)
+static enum status set_up(struct loop *loop, struct loop_sockets *sockets,
+    struct errbuf *err)
 {
 	bool is_new = false;
 	enum status status =
@@ -217,27 +226,37 @@ static enum status set_up(struct loop *loop, int *control_fd, struct errbuf *err
 	if (!loop->sources) {
 		return CX_ENOMEM;
 	}
-	if (*control_fd >= 0) {
-		int fd = *control_fd;
+	if (sockets->control >= 0) {
+		int fd = sockets->control;
 
-		*control_fd = -1;
+		sockets->control = -1;
 		status = control_new(loop->base, fd, loop->sources, (int64_t)time(NULL),
 		    &loop->control);
 		if (status != CX_OK) {
 			return status;
 		}
 	}
-	return sources_configure(loop->sources, loop->conf, err);
+	status = sources_configure(loop->sources, loop->conf, err);
+	if (status == CX_OK) {
+		int fd = sockets->metrics;
+
+		sockets->metrics = -1;
+		status = sync_metrics_new(loop->base, loop->conf, fd, loop->sources,
+		    &loop->metrics, err);
+	}
+	return status;
 }
 
-static void tear_down(struct loop *loop, int control_fd)
+static void tear_down(struct loop *loop, const struct loop_sockets *sockets)
 {
 	/* One more SIGTERM must not end it before it has ended. */
 	process_block_signals();
 	control_free(loop->control);
-	if (control_fd >= 0) {
-		close(control_fd);
+	if (sockets->control >= 0) {
+		close(sockets->control);
 	}
+	sync_metrics_free(loop->metrics);
+	metrics_give_up(loop->conf->syncd.metrics_listen, sockets->metrics);
 	sources_free(loop->sources);
 	for (size_t i = 0; i < SIGNALS; i++) {
 		if (loop->signal_events[i]) {
@@ -257,17 +276,17 @@ static void tear_down(struct loop *loop, int control_fd)
 	conf_unref(loop->conf);
 }
 
-enum status loop_run(struct process *process, struct conf *conf, int control_fd,
-    struct errbuf *err)
+enum status loop_run(struct process *process, struct conf *conf,
+    struct loop_sockets sockets, struct errbuf *err)
 {
 	struct loop loop = { .process = process, .conf = conf_ref(conf) };
-	enum status status = set_up(&loop, &control_fd, err);
+	enum status status = set_up(&loop, &sockets, err);
 
 	if (status == CX_OK) {
 		process_ready(process);
 		event_base_dispatch(loop.base);
 		process_stopping();
 	}
-	tear_down(&loop, control_fd);
+	tear_down(&loop, &sockets);
 	return status;
 }

@@ -5,9 +5,13 @@
 
 /*
  * syncd at work: one event loop with the directories, the control socket, signals
- * and the clock. `control_fd` (-1: none) becomes the loop's. Returns when SIGTERM or SIGINT
+ * and the clock. Control socket and that for metrics (-1: none) become the loop's. Returns when SIGTERM or SIGINT
  * came and the transaction in hand was finished: CX_OK; else what kept it from starting.
  */
-enum status loop_run(struct process *, struct conf *, int control_fd, struct errbuf *);
+struct loop_sockets {
+	int control, metrics;
+};
+enum status loop_run(struct process *, struct conf *, struct loop_sockets,
+    struct errbuf *);
 
 #endif

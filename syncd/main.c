@@ -12,6 +12,7 @@
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/process.h"
+#include "metrics/http.h"
 #include "syncd/loop.h"
 
 /* coexist-syncd: keeps the replica in step with the directories. */
@@ -93,21 +94,25 @@ int main(int argc, char **argv)
 {
 	struct process process;
 	struct errbuf err = { "" };
-	int control_fd;
+	struct loop_sockets sockets = { -1, -1 };
 
 	/* No ldap.conf and no LDAP* variable of whoever starts us may change what we do. */
 	setenv("LDAPNOINIT", "1", 1);
 	process_arguments(&process, "coexist-syncd", argc, argv);
 	process_block_signals();
 	struct conf *conf = process_load_conf(&process);
-	enum status status = open_control(conf, &control_fd, &err);
+	enum status status = open_control(conf, &sockets.control, &err);
+
+	if (status == CX_OK) {
+		status = metrics_open(conf->syncd.metrics_listen, &sockets.metrics, &err);
+	}
 
 	if (status == CX_OK) {
 		make_folder(conf->replica, 02750, conf->syncd.user);
 		process_detach(&process);
 		status = process_drop_user(conf->syncd.user, &err);
 		if (status == CX_OK) {
-			status = loop_run(&process, conf, control_fd, &err);
+			status = loop_run(&process, conf, sockets, &err);
 		}
 		listener_remove(conf->syncd.control);
 	}

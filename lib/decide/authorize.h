@@ -24,6 +24,8 @@ enum relay_verdict {
 	RELAY_UNAVAILABLE,   /* don't know: 451 4.3.0 */
 };
 
+#define RELAY_VERDICT_COUNT (RELAY_UNAVAILABLE + 1)
+
 enum relay_reason {
 	RELAY_BY_NOTHING,
 	RELAY_BY_LOGIN,

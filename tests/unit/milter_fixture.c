@@ -194,7 +194,8 @@ void start(const char *conf_text, enum mta mta)
 		.keys_hold = hold_keys,
 		.judge = fake_judge,
 		.judge_context = &fixture.relay,
-		.now = now };
+		.now = now,
+		.counts = &fixture.counts };
 	fixture.session = session_new(&fixture.env);
 	ck_assert_ptr_nonnull(fixture.session);
 	ck_assert_int_eq(ip_parse(SPAN("192.0.2.7"), &connection.ip), CX_OK);

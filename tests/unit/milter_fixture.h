@@ -14,6 +14,7 @@ struct fixture {
 	struct keys *keys;
 	enum relay_verdict relay; /* how relay authorization goes */
 	struct session_env env;
+	struct counts counts;
 	struct session *session;
 };
 extern struct fixture fixture;

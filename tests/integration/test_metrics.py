@@ -1,0 +1,291 @@
+"""What the daemons show to who watches them: /metrics, /healthz and /readyz (SPEC section 13)."""
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from support.daemons import TOP, Daemon
+from support.ldif import CONTAINERS, custom, domain, mailbox, person_dn
+from support.milterclient import MilterClient
+from support.policyd import MapClient, PolicyClient
+from support.wait import free_port, wait_for
+
+PROMTOOL = "/var/cache/coexist-tests/sendmail/usr/bin/promtool"
+DIRECTORY = CONTAINERS + "".join([
+    domain("acme.example", "authoritative"),
+    domain("pop.acme.example", "relay", forwardHost="192.0.2.25"),
+    mailbox("bob", "bob@acme.example"),
+    mailbox("adam.barr", "adam.barr@acme.example", altRecipient=person_dn("adam")),
+    custom("adam", "SMTP:adam@pop.acme.example", mail="adam@pop.acme.example"),
+    mailbox("moving", "moving@acme.example", parked="TRUE"),
+])
+DAEMONS = ("syncd", "milter", "policyd")
+
+
+class Watched:
+    """All three daemons with metrics; get(daemon, path) -> (status, type, text)."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self.conf = f"{folder}/coexist.conf"
+        self.port = {name: free_port() for name in DAEMONS}
+        os.makedirs(f"{folder}/replica", exist_ok=True)
+        self.write_directory(DIRECTORY)
+        with open(self.conf, "w", encoding="utf-8") as out:
+            out.write(f"""organization = "acme"
+replica = "{folder}/replica"
+user = ""
+directory "corp" {{ ldif = "{folder}/directory.ldif" }}
+syncd {{
+  control = "unix:{folder}/syncd"
+  metrics_listen = "inet:127.0.0.1:{self.port['syncd']}"
+}}
+milter {{
+  listen = "unix:{folder}/milter"
+  metrics_listen = "inet:127.0.0.1:{self.port['milter']}"
+}}
+policyd {{
+  policy_listen = {{"unix:{folder}/policy"}}
+  map_listen = {{"unix:{folder}/map"}}
+  metrics_listen = "inet:127.0.0.1:{self.port['policyd']}"
+}}
+""")
+        self.daemons = {name: Daemon(f"coexist-{name}", self.conf, folder) for name in DAEMONS}
+
+    def write_directory(self, text):
+        with open(f"{self.folder}/new.ldif", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.rename(f"{self.folder}/new.ldif", f"{self.folder}/directory.ldif")
+
+    def start(self, *names):
+        for name in names or DAEMONS:
+            self.daemons[name].start()
+        wait_for(lambda: self.get("syncd", "/readyz")[0] == 200, "a replica")
+        return self
+
+    def close(self):
+        for daemon in self.daemons.values():
+            daemon.close()
+
+    def connect(self, name):
+        return socket.create_connection(("127.0.0.1", self.port[name]), 20)
+
+    def get(self, name, path, method="GET"):
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = self.connect(name)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        result = answer.status, answer.getheader("Content-Type"), answer.read().decode()
+        connection.close()
+        return result
+
+    def series(self, name):
+        """{"family{labels}": value}"""
+        status, kind, text = self.get(name, "/metrics")
+        assert status == 200 and kind == "text/plain; version=0.0.4; charset=utf-8"
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+@pytest.fixture
+def watched(folder):
+    made = Watched(folder)
+    yield made
+    made.close()
+
+
+def families(*series):
+    return {re.sub(r"(_seconds)_(bucket|sum|count)$", r"\1", key.partition("{")[0])
+            for one in series for key in one}
+
+
+def families_of_manual():
+    with open(f"{TOP}/doc/coexist-metrics.7", encoding="utf-8") as page:
+        items = re.findall(r"^\.It Li (coexist_.*)$", page.read(), re.M)
+    return {name for item in items for name in item.split(" , ")}
+
+
+def verdict(name):
+    return f'coexist_decisions_total{{verdict="{name}"}}'
+
+
+def test_every_series_is_there_from_the_start_and_counts(watched):
+    before = {}
+    watched.start()
+    for name in DAEMONS:
+        before[name] = watched.series(name)
+        assert before[name]["coexist_replica_up"] == 1
+        assert before[name]['coexist_directory_loaded{directory="corp"}'] == 1
+        assert before[name]['coexist_directory_entries{directory="corp",kind="recipient"}'] == 4
+        assert before[name]['coexist_directory_entries{directory="corp",kind="domain"}'] == 2
+        assert 0 <= before[name]['coexist_directory_age_seconds{directory="corp"}'] < 60
+        assert before[name]["coexist_replica_size_bytes"] >= 4096
+        counters = {key: value for key, value in before[name].items()
+                    if re.search(r"_(total|count|sum)(\{|$)", key) and "_sync_" not in key}
+        assert name == "syncd" or counters and set(counters.values()) == {0.0}, counters
+    assert before["syncd"]['coexist_sync_changes_total{directory="corp"}'] == 9  # with containers
+    assert before["syncd"]['coexist_sync_state{directory="corp",state="loaded"}'] == 1
+
+    with PolicyClient(f"unix:{watched.folder}/policy") as policy:
+        for recipient in ("bob", "nobody", "nobody", "moving"):
+            policy.ask(policy_context="recipient", recipient=f"{recipient}@acme.example")
+        policy.ask(policy_context="relay", recipient="x@elsewhere.example")
+        now = watched.series("policyd")
+        assert now['coexist_connections{service="policy"}'] == 1
+    with MapClient(f"unix:{watched.folder}/map") as maps:
+        for key in ("acme.example", "elsewhere.example"):
+            maps.ask("domains", key)
+        maps.ask("nonsense", "x")
+    with MilterClient(f"unix:{watched.folder}/milter") as milter:
+        milter.connect()
+        milter.mail("<sue@outside.example>")
+        for recipient in ("bob", "adam.barr", "moving"):
+            milter.rcpt(f"<{recipient}@acme.example>")
+        milter.end()
+        milter.mail("<sue@outside.example>")
+        milter.rcpt("<bob@acme.example>")
+        milter.end()
+
+    now = {name: watched.series(name) for name in DAEMONS}
+    assert families(*now.values()) == families_of_manual()
+    assert set(now["policyd"]) == set(before["policyd"])
+    assert set(now["milter"]) == set(before["milter"])
+    grown = {name: {key: value - before[name][key] for key, value in now[name].items()
+                    if value != before[name][key] and "_seconds" not in key and
+                    not key.startswith("coexist_connections{")} for name in DAEMONS}
+    assert grown["policyd"] == {
+        verdict("deliver"): 1, verdict("unknown"): 2, verdict("parked"): 1,
+        'coexist_relay_decisions_total{verdict="not permitted"}': 1,
+        'coexist_policy_answers_total{action="dunno"}': 2,
+        'coexist_policy_answers_total{action="reject"}': 2,
+        'coexist_policy_answers_total{action="defer"}': 1,
+        'coexist_map_replies_total{result="found"}': 1,
+        'coexist_map_replies_total{result="not_found"}': 1,
+        'coexist_map_replies_total{result="no_such_map"}': 1,
+        'coexist_connections_total{service="policy"}': 1,
+        'coexist_connections_total{service="map"}': 1}
+    milter = grown["milter"]
+    assert milter.pop('coexist_edits_total{kind="header"}', 0) in (0, 1)  # with a secret
+    assert milter == {
+        verdict("deliver"): 3, verdict("parked"): 1,
+        'coexist_recipients_total{result="accepted"}': 3,
+        'coexist_recipients_total{result="deferred"}': 1,
+        'coexist_messages_total{result="changed"}': 1,
+        'coexist_messages_total{result="unchanged"}': 1,
+        'coexist_edits_total{kind="add"}': 1, 'coexist_edits_total{kind="delete"}': 1,
+        'coexist_connections_total{service="milter"}': 1}
+    assert now["policyd"]['coexist_request_seconds_count{service="policy"}'] == 5
+    assert now["policyd"]['coexist_request_seconds_bucket{service="policy",le="+Inf"}'] == 5
+    assert now["milter"]['coexist_request_seconds_count{service="rcpt"}'] == 4
+    assert now["milter"]['coexist_request_seconds_count{service="end"}'] == 2
+
+
+def test_promtool_finds_nothing_to_say(crowded):
+    for name in DAEMONS:
+        done = subprocess.run([PROMTOOL, "check", "metrics"], text=True, capture_output=True,
+                              input=crowded.get(name, "/metrics")[2], check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), name
+
+
+def test_says_why_it_is_not_ready_and_when_it_is(watched):
+    for name in ("milter", "policyd"):
+        watched.daemons[name].start()
+        assert watched.get(name, "/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
+        status, _, why = watched.get(name, "/readyz")
+        assert status == 503 and why.startswith("replica: ") and why.endswith("\n"), why
+        assert watched.series(name)["coexist_replica_up"] == 0
+    os.rename(f"{watched.folder}/directory.ldif", f"{watched.folder}/away")
+    watched.daemons["syncd"].start()
+    assert watched.get("syncd", "/readyz")[0] == 503
+    os.rename(f"{watched.folder}/away", f"{watched.folder}/directory.ldif")
+    for name in DAEMONS:
+        wait_for(lambda name=name: watched.get(name, "/readyz")[0] == 200, f"{name} to be ready")
+        assert watched.get(name, "/readyz")[2] == "ready\n"
+        assert watched.series(name)["coexist_replica_up"] == 1
+
+
+def test_what_is_held_and_what_cannot_be_used_is_shown(watched):
+    many = "".join(mailbox(f"user{n}", f"user{n}@acme.example") for n in range(40))
+    watched.write_directory(DIRECTORY + many + "dn: uid=bad,ou=people,dc=acme,dc=example\n"
+                            "objectClass: inetOrgPerson\nobjectClass: coexistMailbox\n"
+                            "uid: bad\ncn: bad\nsn: bad\nmail: no address\n\n")
+    watched.start("syncd", "policyd")
+    skipped = 'coexist_directory_skipped_entries{directory="corp"}'
+    assert watched.series("policyd")[skipped] == 1
+    watched.write_directory(DIRECTORY)
+    held = 'coexist_directory_held_removals{directory="corp"}'
+    wait_for(lambda: watched.series("policyd")[held] == 40, "removals kept back")
+    assert watched.series("syncd")[held] == 40
+
+
+@pytest.mark.parametrize("request_line, status", [
+    (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405),
+    (b"DELETE /metrics HTTP/1.0\r\n\r\n", 405),
+    (b"GET /metrics/../healthz HTTP/1.0\r\n\r\n", 404),
+    (b"GET " + b"/" * 100000 + b" HTTP/1.0\r\n\r\n", 414),
+    (b"GET / HTTP/1.0\r\nX: " + b"y" * 100000 + b"\r\n\r\n", 431),
+])
+def test_strange_requests(crowded, request_line, status):
+    with crowded.connect("policyd") as client:
+        try:
+            client.sendall(request_line)
+            answer = client.recv(4096)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b""
+        assert not answer or int(answer.split()[1]) == status, answer
+    assert crowded.get("policyd", "/healthz")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    made = Watched(tmp_path_factory.mktemp("m")).start()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_a_crowd_takes_no_more_than_its_share(crowded, name):
+    """Sixteen are served at a time; the daemon's own files are not for them."""
+    files = f"/proc/{crowded.daemons[name].pid}/fd"
+    before = len(os.listdir(files))
+    crowd = [crowded.connect(name) for _ in range(16)]
+    crowd += [late for late in (try_to_connect(crowded, name) for _ in range(15)) if late]
+    assert len(os.listdir(files)) <= before + 18
+    if name == "policyd":
+        with PolicyClient(f"unix:{crowded.folder}/policy") as policy:
+            assert policy.ask(policy_context="recipient",
+                              recipient="bob@acme.example") == "DUNNO"
+    for client in crowd:
+        client.close()
+    wait_for(lambda: is_served(crowded, name), "the crowd to be over")
+
+
+def is_served(watched, name):
+    try:
+        return watched.get(name, "/healthz")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def try_to_connect(watched, name):
+    try:
+        client = watched.connect(name)
+    except OSError:
+        return None
+    client.setblocking(False)
+    return client
+
+
+def test_a_port_that_is_taken_is_said(watched):
+    with socket.create_server(("127.0.0.1", watched.port["milter"])):
+        watched.daemons["milter"].start(wait=False)
+        wait_for(lambda: not watched.daemons["milter"].is_running(), "it to give up")
+    assert re.search(rf"error: .*127.0.0.1:{watched.port['milter']}",
+                     watched.daemons["milter"].log_text())
+    watched.daemons["milter"].child = None  # there is none to judge
+    assert not os.path.exists(f"{watched.folder}/milter")
