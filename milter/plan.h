@@ -49,6 +49,11 @@ struct plan {
  * duplicate_filter_limit (1000) recipients, aliases counted by what they expand to.
  */
 #define PLAN_REPEAT_MAX 200
+/*
+ * Position among the recipients of a local submission up to which they are deleted in rare
+ * spellings, too. Each deletion costs Postfix a pass through all recipients.
+ */
+#define PLAN_RARE_MAX 200
 
 void plan_init(struct plan *);
 void plan_release(struct plan *); /* and ready for use again */

@@ -4,12 +4,6 @@
 
 #include "milter/plan_parts.h"
 
-/*
- * Recipients of a local submission that are removed as they may have been written in rare
- * spellings, too. Each removal costs Postfix a pass through all recipients.
- */
-#define RARE_SPELLINGS_MAX 200
-
 struct deleter {
 	const struct envelope *envelope;
 	const struct fate *fates;
@@ -72,7 +66,7 @@ static enum status delete_joined(struct deleter *deleter, struct span left, char
 
 /* What lacks a domain, or the rest of one; only Postfix knows which it has added. */
 static enum status delete_unqualified(struct deleter *deleter, struct span local,
-    struct span domain)
+    struct span domain, bool with_rare)
 {
 	const char *dot = memchr(domain.ptr, '.', domain.len);
 	enum status status = CX_OK;
@@ -81,7 +75,7 @@ static enum status delete_unqualified(struct deleter *deleter, struct span local
 	if (memchr(local.ptr, '@', local.len) == NULL) {
 		status = delete_spelling(deleter, local);
 	}
-	if (status == CX_OK && dot) { /* append_dot_mydomain */
+	if (status == CX_OK && dot && with_rare) { /* append_dot_mydomain */
 		domain.len = (size_t)(dot - domain.ptr);
 		status = delete_joined(deleter, local, '@', domain, "");
 	}
@@ -120,8 +114,9 @@ static enum status delete_as_written(struct deleter *deleter, struct span typed,
 		return CX_OK; /* no address with a domain: it was shown as it was written */
 	}
 	domain = (struct span){ typed.ptr + local.len + 1, typed.len - local.len - 1 };
-	status = is_kept(deleter, local) ? CX_OK
-					 : delete_unqualified(deleter, local, domain);
+	status = is_kept(deleter, local)
+		     ? CX_OK
+		     : delete_unqualified(deleter, local, domain, with_rare);
 	return status == CX_OK && with_rare ? delete_rewritten(deleter, local, domain)
 					    : status;
 }
@@ -180,8 +175,8 @@ static enum status delete_gone(struct deleter *deleter)
 		}
 		status = delete_spelling(deleter, spelling);
 		if (status == CX_OK && envelope->is_local_submission) {
-			status = delete_as_written(deleter, spelling,
-			    i < RARE_SPELLINGS_MAX);
+			status =
+			    delete_as_written(deleter, spelling, i < PLAN_RARE_MAX);
 		}
 		if (status != CX_OK) {
 			return status;

@@ -409,6 +409,31 @@ START_TEST(adds_none_again_that_the_mta_may_have_forgotten)
 }
 END_TEST
 
+/* 1,001 would keep Postfix busy for a quarter of a minute. */
+START_TEST(looks_for_rare_spellings_in_a_message_to_few_only)
+{
+	struct envelope envelope;
+	struct plan plan;
+
+	envelope_init(&envelope);
+	plan_init(&plan);
+	envelope_begin(&envelope, MTA_POSTFIX, true);
+	for (unsigned i = 0; i < PLAN_RARE_MAX; i++) {
+		char line[60];
+
+		snprintf(line, sizeof(line), "r%u@else.example | |", i);
+		add(&envelope, line, 10, CX_OK);
+	}
+	add(&envelope, "a@acme.example | | redirect:x@pop.example", 10, CX_OK);
+	unit_assert_status(plan_make(&envelope, &plan), CX_OK, "plan");
+	ck_assert_uint_eq(plan.count, 3);
+	ck_assert_str_eq(plan.edits[1].address, "a@acme.example");
+	ck_assert_str_eq(plan.edits[2].address, "a");
+	plan_release(&plan);
+	envelope_release(&envelope);
+}
+END_TEST
+
 START_TEST(a_message_begun_anew_knows_nothing_of_the_one_before)
 {
 	struct envelope envelope;
@@ -441,6 +466,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, bounds_what_many_groups_of_the_same_members_take);
 	tcase_add_test(tcase, keeps_a_long_list_once_for_all_who_have_it);
 	tcase_add_test(tcase, adds_none_again_that_the_mta_may_have_forgotten);
+	tcase_add_test(tcase, looks_for_rare_spellings_in_a_message_to_few_only);
 	tcase_add_test(tcase, a_message_begun_anew_knows_nothing_of_the_one_before);
 	suite_add_tcase(suite, tcase);
 	return suite;
