@@ -7,6 +7,7 @@
 #include <sysexits.h>
 
 #include "ctl/command.h"
+#include "ctl/srs_hop.h"
 #include "value/buf.h"
 
 /* Where Postfix keeps its sockets unless it says otherwise. */
@@ -92,29 +93,13 @@ static void print_main(const struct site *site)
 	    site->map, site->is_local ? "relay_domains" : "domains", site->map);
 }
 
-/* "TRANSPORT:[ADDRESS]:PORT", a loopback address; false: it is something else. */
-static bool split_hop(const char *hop, struct span *transport, struct span *address,
-    const char **port)
-{
-	const char *open = strstr(hop, ":["), *close = open ? strstr(open, "]:") : NULL;
-
-	if (close == NULL) {
-		return false;
-	}
-	*transport = (struct span){ hop, (size_t)(open - hop) };
-	*address = (struct span){ open + 2, (size_t)(close - open - 2) };
-	*port = close + 2;
-	return span_starts_with_case(*address, SPAN("127.")) ||
-	       span_equal(*address, SPAN("::1"));
-}
-
 static bool is_of_postfix(struct span transport)
 {
 	return span_equal(transport, SPAN("smtp")) ||
 	       span_equal(transport, SPAN("relay"));
 }
 
-static void print_hop_client(struct span transport, struct span address, bool is_v6)
+static void print_hop_client(const struct srs_hop *hop)
 {
 	printf("%.*s unix - - y - - smtp\n"
 	       "  -o smtp_bind_address%s=%.*s\n"
@@ -128,7 +113,7 @@ static void print_hop_client(struct span transport, struct span address, bool is
 	       "  -o smtp_mime_header_checks=\n"
 	       "  -o smtp_nested_header_checks=\n"
 	       "  -o smtp_body_checks=\n",
-	    SPAN_ARGS(transport), is_v6 ? "6" : "", SPAN_ARGS(address));
+	    SPAN_ARGS(hop->transport), hop->is_v6 ? "6" : "", SPAN_ARGS(hop->address));
 }
 
 /*
@@ -136,27 +121,19 @@ static void print_hop_client(struct span transport, struct span address, bool is
  * that asks us and nobody else, for addresses of SRS alone. What cleanup(8) did when the
  * message came in first it must not do again.
  */
-static int print_hop(const struct site *site)
+static void print_hop(const struct site *site, const struct srs_hop *hop)
 {
-	struct span transport, address;
-	const char *port;
-	bool is_v6;
-
-	if (!split_hop(site->conf->settings.srs_hop, &transport, &address, &port)) {
-		complain("hop of the section srs is no \"transport:[127.0.0.1]:port\"");
-		return EX_CONFIG;
-	}
-	is_v6 = span_equal(address, SPAN("::1"));
 	printf("\n# master.cf\n");
-	if (!is_of_postfix(transport)) {
-		print_hop_client(transport, address, is_v6);
+	if (!is_of_postfix(hop->transport)) {
+		print_hop_client(hop);
 	}
 	printf("coexist-srs-cleanup unix n - y - 0 cleanup\n"
 	       "  -o always_bcc=\n"
 	       "  -o sender_bcc_maps=\n"
 	       "  -o recipient_bcc_maps=\n"
 	       "  -o message_size_limit=0\n");
-	printf(is_v6 ? "[%.*s]:%s" : "%.*s:%s", SPAN_ARGS(address), port);
+	printf(hop->is_v6 ? "[%.*s]:%.*s" : "%.*s:%.*s", SPAN_ARGS(hop->address),
+	    SPAN_ARGS(hop->port));
 	printf(
 	    " inet n - y - - smtpd\n"
 	    "  -o cleanup_service_name=coexist-srs-cleanup\n"
@@ -184,12 +161,13 @@ static int print_hop(const struct site *site)
 	    "  -o content_filter=\n"
 	    "  -o receive_override_options=no_header_body_checks\n",
 	    site->milter, site->policy, site->conf->settings.srs_domain);
-	return EX_OK;
 }
 
 static int print_settings(struct site *site)
 {
 	const struct conf *conf = site->conf;
+	struct srs_hop hop;
+	int code;
 
 	if (conf->policyd.policy_listen[0] == NULL ||
 	    conf->policyd.map_listen[0] == NULL) {
@@ -205,16 +183,11 @@ static int print_settings(struct site *site)
 	name_listener(site, conf->policyd.map_listen[0], site->map);
 	name_listener(site, conf->milter.listen, site->milter);
 	print_main(site);
-	if (!conf->srs.enable) {
-		return EX_OK;
+	code = srs_hop_read(conf, &hop);
+	if (code == EX_OK && !span_is_empty(hop.transport)) {
+		print_hop(site, &hop);
 	}
-	if (conf->settings.srs_hop[0] == '\0') {
-		complain(
-		    "srs has no hop: in messages with other recipients too, forwarded "
-		    "mail keeps its sender");
-		return EX_OK;
-	}
-	return print_hop(site);
+	return code;
 }
 
 static int run(const struct conf *conf, int argc, char **argv)

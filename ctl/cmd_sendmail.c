@@ -41,8 +41,9 @@ static void judge_installed(const struct conf *conf)
 static int print_settings(const struct conf *conf)
 {
 	struct hops hops = { 0 };
+	struct srs_hop srs;
 	struct buf text;
-	int code = EX_OK;
+	int code;
 
 	if (conf->policyd.map_listen[0] == NULL) {
 		complain(
@@ -51,14 +52,19 @@ static int print_settings(const struct conf *conf)
 		return EX_CONFIG;
 	}
 	(void)judge_settings(conf);
+	code = srs_hop_read(conf, &srs);
+	if (code != EX_OK) {
+		return code;
+	}
 	judge_installed(conf);
+	hops.taken = span_is_empty(srs.transport) ? 0 : 1;
 	if (!hops_collect(&hops, conf)) {
 		complain(
 		    "no replica that can be read: the ports of connectors are not known, "
 		    "print this again");
 	}
 	buf_init(&text);
-	sendmail_print(conf, &hops, &text);
+	sendmail_print(conf, &hops, &srs, &text);
 	if (text.failed || hops.failed) {
 		complain("out of memory");
 		code = EX_OSERR;

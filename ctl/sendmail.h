@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "ctl/srs_hop.h"
 #include "daemon/conf.h"
 #include "value/buf.h"
 
@@ -39,6 +40,7 @@ struct hop {
 struct hops {
 	struct hop *hops;
 	size_t count;
+	size_t taken; /* of the mailers, by something else */
 	bool failed; /* no memory */
 };
 
@@ -51,8 +53,9 @@ void hops_release(struct hops *);
  */
 bool hops_collect(struct hops *, const struct conf *);
 
-/* The lines for sendmail.mc. */
-void sendmail_print(const struct conf *, const struct hops *, struct buf *out);
+/* The lines for sendmail.mc. `srs`: may be empty. */
+void sendmail_print(const struct conf *, const struct hops *, const struct srs_hop *srs,
+    struct buf *out);
 
 /* "unix:/path" as local:/path, "inet:host:port" as inet:port@host. */
 void sendmail_print_socket(struct buf *out, const char *listen);

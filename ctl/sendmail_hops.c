@@ -161,7 +161,7 @@ static void add_next_hop(struct hops *hops, struct span next_hop)
 	} else if (hop.kind == HOP_PLAIN ||
 		   (!(needs_path && hop.path == NULL) && is_known(hops, &hop))) {
 		/* nothing to add */
-	} else if (hops->count == SENDMAIL_HOPS_MAX) {
+	} else if (hops->count + hops->taken == SENDMAIL_HOPS_MAX) {
 		complain_of(next_hop,
 		    "Sendmail has room for 25 mailers, and none for the next hop");
 	} else if ((needs_path && hop.path == NULL) || !add(hops, hop)) {

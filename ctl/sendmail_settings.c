@@ -151,6 +151,35 @@ static void print_hop_rules(struct buf *out, const struct hop *hop, size_t numbe
 	}
 }
 
+/*
+ * The re-injection hop of SRS: a port of this Sendmail, where the milter is the only filter, and
+ * a mailer that may talk to itself (F=k).
+ */
+static void print_srs_port(struct buf *out, const struct srs_hop *srs)
+{
+	buf_printf(out,
+	    "dnl The re-injection hop of SRS. Port 25 needs a DAEMON_OPTIONS line of its own.\n"
+	    "DAEMON_OPTIONS(`Name=coexistsrs, Family=%s, Addr=%.*s, Port=%.*s, "
+	    "InputMailFilters=coexist')dnl\n",
+	    srs->is_v6 ? "inet6" : "inet", SPAN_ARGS(srs->address),
+	    SPAN_ARGS(srs->port));
+}
+
+static void print_srs_rule(struct buf *out, const struct srs_hop *srs)
+{
+	buf_printf(out,
+	    "R%.*s : [ $+ ] : %.*s $| $+ <@ $+ >\t$#coexistsrs $@ [$1] $: $2 <@ $3 >\n",
+	    SPAN_ARGS(srs->transport), SPAN_ARGS(srs->port));
+}
+
+static void print_srs_mailer(struct buf *out, const struct srs_hop *srs)
+{
+	char arguments[64];
+
+	snprintf(arguments, sizeof(arguments), "TCP $h %.*s", SPAN_ARGS(srs->port));
+	print_mailer(out, "coexistsrs", "ak", "", arguments);
+}
+
 void sendmail_print_socket(struct buf *out, const char *spec)
 {
 	struct span text = span_of(spec);
@@ -182,26 +211,37 @@ static void print_map(struct buf *out, const char *name, const char *listen)
 	buf_add_char(out, '\n');
 }
 
-void sendmail_print(const struct conf *conf, const struct hops *hops, struct buf *out)
+void sendmail_print(const struct conf *conf, const struct hops *hops,
+    const struct srs_hop *srs, struct buf *out)
 {
+	bool has_srs = !span_is_empty(srs->transport);
 	const char *listen = conf->policyd.map_listen[0];
 
 	buf_add_text(out, head);
 	buf_add_text(out, "INPUT_MAIL_FILTER(`coexist',\n    `S=");
 	sendmail_print_socket(out, conf->milter.listen);
 	buf_add_text(out, ", F=T, T=C:5s;S:30s;R:30s;E:5m')dnl\n");
+	if (has_srs) {
+		print_srs_port(out, srs);
+	}
 	buf_add_text(out, features);
 	buf_add_text(out, "LOCAL_CONFIG\n");
 	print_map(out, "domains", listen);
 	print_map(out, "relay", listen);
 	print_map(out, "transport", listen);
 	buf_add_text(out, routing_begin);
+	if (has_srs) {
+		print_srs_rule(out, srs);
+	}
 	for (size_t i = 0; i < hops->count; i++) {
 		print_hop_rules(out, &hops->hops[i], i + 1);
 	}
 	buf_add_text(out, routing_end);
 	buf_add_text(out, permission);
 	buf_add_text(out, "MAILER_DEFINITIONS\n");
+	if (has_srs) {
+		print_srs_mailer(out, srs);
+	}
 	for (size_t i = 0; i < hops->count; i++) {
 		print_hop_mailer(out, &hops->hops[i], i + 1);
 	}

@@ -30,8 +30,7 @@ static enum status apply_srs(struct session *session, const struct address *send
 	const struct sender_rule rule = {
 		.secrets = &session->keys->srs,
 		.domain = span_of(settings->srs_domain),
-		/* No Sendmail has a mailer for it. */
-		.has_hop = settings->srs_hop[0] != '\0' && session->mta == MTA_POSTFIX,
+		.has_hop = settings->srs_hop[0] != '\0',
 		.now_s = session->env->now(),
 	};
 	enum sender_fate fate;

@@ -12,7 +12,7 @@ from support.smtp import xtext
 from support.srs import PostSrsd, write_secret
 from support.srs_site import (CAROL, FAR, HERE, ODD, OF_CAROL, OUT, SRS, directory, envelopes, jump,
                               make_srs_site, notify, reconfigure, rewrite, rewritten, row, send)
-from support.wait import wait_for
+from support.wait import free_port, wait_for
 
 
 @pytest.fixture(name="gw", scope="module")
@@ -321,10 +321,12 @@ def test_without_a_hop_nobody_gets_what_another_needs(gw, make_site):
 
 
 def test_a_sendmail_changes_senders_too(make_sendmail_site):
-    """Alone, that is: it has no hop."""
+    """Its hop is another port of itself."""
+    port = free_port()
+
     def sections(site):
         write_secret(f"{site.folder}/srs.secret", "one secret")
-        return (f'srs {{ enable = true domain = "{SRS}" hop = "smtp:[127.0.0.1]:9" '
+        return (f'srs {{ enable = true domain = "{SRS}" hop = "coexist-srs:[127.0.0.1]:{port}" '
                 f'secret_file = "{site.folder}/srs.secret" }}')
 
     site = make_sendmail_site(source="ldif", ldif=directory, sinks=("old",), sections=sections)
@@ -332,9 +334,31 @@ def test_a_sendmail_changes_senders_too(make_sendmail_site):
     assert rewritten(rows) == [row("outside", "SRS", "adam@outside.example", "adam")]
     srs = rows[0][1]
     send(site, "", {srs: At("outside", CAROL)})
+    done = site.ctl("sendmail", f"{site.postfix.folder}/sendmail.cf")
+    assert (done.returncode, done.stderr) == (0, "")
     stranger = {"addr": "192.0.2.7"}
     assert site.rcpt_status(srs, xclient=stranger) == "550 5.1.1"
     assert site.rcpt_status(srs.replace("carol", "dave"), sender="",
                             xclient=stranger) == "550 5.1.1"
-    _, rows = send(site, CAROL, {"adam@acme.example": OUT["adam"], "bob@acme.example": HERE["bob"]})
-    assert {r[1] for r in rows} == {CAROL}
+    fates = {"bob@acme.example": HERE["bob"], "adam@acme.example": OUT["adam"],
+             "eve@acme.example": HERE["eve"] + OUT["eve"], "far@acme.example": FAR,
+             "odd@acme.example": ODD}
+    _, rows = send(site, CAROL, fates, rcpt_params=notify("bob", "adam", "eve", "far"))
+    as_typed = [("mailboxes", CAROL, "HDRS", "e+2B1", f"{name}@acme.example", "SUCCESS,FAILURE", "")
+                for name in ("bob", "eve")]
+    assert rewritten(rows) == sorted(as_typed + [
+        row("outside", "SRS", "adam@outside.example", "adam"),
+        row("outside", "SRS", "eve@outside.example", "eve", "NEVER"),
+        row("old", CAROL, "far@old.example", "far"),
+        row("outside", "SRS", ODD.deliveries[0].address, "odd", ""),
+    ])
+    wrapped = re.search("<(HOP0=[^>]*=adam@[^>]*)>", site.postfix.log_text())[1]
+    for address in (wrapped, wrapped.replace("adam", "eve")):
+        assert site.rcpt_status(address, xclient=stranger) == "550 5.1.1"
+    # Its own bounce, which no milter sees.
+    site.sinks["outside"].refuse("adam@outside.example")
+    ledger = site.ledger()
+    with site.connect() as client:
+        ledger.send(client, CAROL, {"bob@acme.example": HERE["bob"], "adam@acme.example":
+                                    At("outside", CAROL, kind="bounce")})
+    ledger.balance()
