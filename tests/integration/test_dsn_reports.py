@@ -17,12 +17,12 @@ SENDER = "s@outside.example"
 ENVID = "QQ+2B1+3D"
 
 
-def places(site, name):
-    """redirect-NAME, copy-NAME and group-NAME, which lead to NAME@pop.acme.example, and more."""
+def places(system, name):
+    """redirect-NAME, copy-NAME, group-NAME and more: they lead to NAME@SYSTEM.acme.example."""
     to = person_dn(name)
     members = f"cn=group-{name},{PEOPLE}"
     return "".join([
-        custom(name, f"SMTP:{name}@{site}.acme.example", mail=f"{name}@{site}.acme.example"),
+        custom(name, f"SMTP:{name}@{system}.acme.example", mail=f"{name}@{system}.acme.example"),
         mailbox(f"redirect-{name}", f"redirect-{name}@acme.example", altRecipient=to),
         mailbox(f"copy-{name}", f"copy-{name}@acme.example", altRecipient=to,
                 deliverAndRedirect="TRUE"),
