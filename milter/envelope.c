@@ -440,3 +440,16 @@ bool envelope_keeps_itself(const struct envelope_recipient *recipient)
 	}
 	return envelope_is_untouched(recipient);
 }
+
+bool envelope_changes_nothing(const struct envelope *envelope)
+{
+	for (size_t i = 0; i < envelope->recipient_count; i++) {
+		const struct envelope_recipient *recipient = &envelope->recipients[i];
+
+		if (recipient->is_covered || recipient->path_count > 1 ||
+		    !envelope_keeps_itself(recipient)) {
+			return false;
+		}
+	}
+	return envelope->expanded_count == 0;
+}

@@ -122,6 +122,11 @@ enum status envelope_add_same(struct envelope *, const struct envelope_entry *,
 enum status envelope_add(struct envelope *, const struct envelope_entry *,
     const struct resolution *, unsigned max_deliveries);
 
+/*
+ * Whether all recipients stay as the client named them and the message needs no trace: there is no
+ * edit to be made of it.
+ */
+bool envelope_changes_nothing(const struct envelope *);
 /* Not the directory's: it stays as it is. */
 static inline bool envelope_is_untouched(const struct envelope_recipient *recipient)
 {

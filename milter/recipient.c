@@ -288,6 +288,7 @@ struct answer recipient_decide(struct session *session, const char *const *argum
 {
 	struct candidate candidate = { .mailer = mailer };
 	struct address address;
+	char memory[ADDRESS_PRINT_MAX];
 	struct buf text;
 	struct key key;
 	struct answer answer;
@@ -300,7 +301,10 @@ struct answer recipient_decide(struct session *session, const char *const *argum
 	if (status == CX_OK) {
 		status = address_follow_route(&address);
 	}
-	buf_init(&text);
+	if (status == CX_ENOMEM) {
+		return answer_refusal(session, &answer_temporary_failure);
+	}
+	buf_init_fixed(&text, memory, sizeof(memory));
 	if (status == CX_OK) {
 		address_key(&address, &key);
 		address_print(&address, &text);
@@ -308,11 +312,8 @@ struct answer recipient_decide(struct session *session, const char *const *argum
 		candidate.has_domain = address.domain_len > 0;
 	}
 	candidate.entry.text = buf_span(&text);
-	answer = text.failed || status == CX_ENOMEM
-		     ? answer_with(&answer_temporary_failure)
-		     : decide(session, &candidate, status == CX_OK ? &address : NULL);
+	answer = decide(session, &candidate, status == CX_OK ? &address : NULL);
 	judge_memory_trim(&session->memory);
-	buf_release(&text);
 	return answer;
 }
 

@@ -181,6 +181,17 @@ struct answer session_rcpt(struct session *session, const char *const *arguments
 	return answer;
 }
 
+bool session_is_done(struct session *session)
+{
+	bool is_done = session->conf && session->deferral.code == NULL &&
+		       envelope_changes_nothing(&session->envelope);
+
+	if (is_done) {
+		forget_message(session);
+	}
+	return is_done;
+}
+
 void session_header(struct session *session, struct span name, struct span value)
 {
 	if (session->conf && tracing_header(&session->tracing, name, value) != CX_OK) {

@@ -89,6 +89,12 @@ void session_mail(struct session *, const struct session_sender *);
 struct answer session_rcpt(struct session *, const char *const *arguments,
     struct span mailer);
 
+/*
+ * Behind the last session_rcpt(): whether there is nothing to do for the message, so that the MTA
+ * need not tell of the rest. It is forgotten then.
+ */
+bool session_is_done(struct session *);
+
 /* A header of the message, between the last session_rcpt() and session_end(). */
 void session_header(struct session *, struct span name, struct span value);
 

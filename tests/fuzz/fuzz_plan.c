@@ -246,6 +246,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	FUZZ_CHECK(plan_make(&envelope, &plan) == CX_OK);
 	check_plan(&envelope, &plan);
+	FUZZ_CHECK(plan.count == 0 || !envelope_changes_nothing(&envelope));
 	plan_release(&plan);
 	envelope_release(&envelope);
 	free(copy);

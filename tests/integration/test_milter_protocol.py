@@ -121,20 +121,46 @@ def test_asks_for_as_little_as_the_job_needs(mill):
         assert not client.steps & (proto.NORCPT | proto.NR_RCPT | proto.NOCONNECT)
         assert client.symlists == {
             "connect": ["v", "{client_addr}"],
-            "mail": ["i", "{auth_authen}", "{tls_version}", "{cert_fp}", "{mail_mailer}"],
+            "mail": ["{auth_authen}", "{tls_version}", "{cert_fp}", "{mail_mailer}"],
             "rcpt": ["i"], "end": ["i"]}
 
 
-def test_asks_for_headers_where_there_is_a_secret(own_mill):
-    secret = f"{own_mill.folder}/secret"
+# With a secret: whether a message is let go at DATA, before headers and end.
+DONE_AT_DATA = [
+    (["bob@acme.example"], True), (["joe@outside.example"], True), (["nobody@acme.example"], True),
+    (["bob@acme.example", "ring@acme.example", "joe@outside.example", "BOB@acme.example"], True),
+    (["adam.barr@acme.example"], False), (["eve@acme.example"], False),
+    (["robert@acme.example"], False), (["all@acme.example"], False),
+    (["bob@acme.example", "adam.barr@acme.example"], False),
+    (["eve@acme.example", "bob@acme.example"], False),
+    (["adam@pop.acme.example"], False),  # handed to another system: that leaves a trace
+]
+
+
+def set_secret(mill):
+    secret = f"{mill.folder}/secret"
     with open(secret, "w", encoding="ascii", opener=lambda path, flags:
               os.open(path, flags, 0o600)) as out:
         out.write("0123456789abcdef\n")
-    own_mill.write_conf(f'secret_file = "{secret}"')
-    own_mill.milter.reload()
-    wait_for(lambda: own_mill.milter.log_lines("configuration reloaded"), "the reload")
+    mill.write_conf(f'secret_file = "{secret}"')
+    mill.milter.reload()
+    wait_for(lambda: mill.milter.log_lines("configuration reloaded"), "the reload")
+
+
+def test_asks_for_headers_where_there_is_a_secret(own_mill):
+    set_secret(own_mill)
     with own_mill.client() as client:
-        assert not client.steps & proto.NOHDRS
+        for turn in range(2):  # nothing is left of one message to the next
+            for recipients, is_done in DONE_AT_DATA[::1 - 2 * turn]:
+                client.mail()
+                for recipient in recipients:
+                    client.rcpt(f"<{recipient}>")
+                assert client.data().code == ("accept" if is_done else "continue"), recipients
+                if not is_done:
+                    client.header("Message-ID", "<0@x>")
+                    assert client.end().edits, recipients
+                client.abort()
+        assert not client.steps & (proto.NOHDRS | proto.NODATA | proto.NR_DATA)
         assert client.steps & proto.NR_HDR
         client.mail()
         client.rcpt("<adam.barr@acme.example>")
@@ -148,7 +174,7 @@ def test_asks_for_headers_where_there_is_a_secret(own_mill):
         client.rcpt("<adam.barr@acme.example>")
         client.header("Message-ID", "<1@x>")
         client.header(name, value)
-        assert client.end().edits == []
+        assert client.end(queue_id="5F1A2B3C4D").edits == []
 
 
 def test_an_mta_that_offers_fewer_steps_gets_its_replies(mill):
@@ -405,7 +431,7 @@ def test_enforce_does_the_policy_services_part(make_mill):
     mill = make_mill(milter="enforce = true")
     with mill.client(version=None) as client:
         client.mail()
-        assert client.symlists["rcpt"] == ["i", "{rcpt_mailer}"]
+        assert client.symlists["rcpt"] == ["{rcpt_mailer}"]
         assert client.rcpt("<nobody@acme.example>").status == "550 5.1.1"
         assert client.rcpt("<joe@outside.example>").status == "554 5.7.1"
         assert client.rcpt("<joe@outside.example>", mailer="local").code == "continue"

@@ -174,14 +174,17 @@ class MilterClient:
         return self._reply()
 
     def message(self, *recipients, mail=(), **options):
-        """MAIL, RCPT for each, DATA, end; Reply of the end, or None where no RCPT was taken."""
+        """
+        MAIL, RCPT for each, DATA, end; Reply of the end, or of DATA if that ended it, or None where
+        no RCPT was taken.
+        """
         self.mail(*mail, **options)
         taken = [self.rcpt(r).code for r in recipients].count("continue")
         if not taken:
             self.abort()
             return None
-        self.data()
-        return self.end()
+        reply = self.data()
+        return reply if reply and reply.code == "accept" else self.end()
 
     def abort(self):
         self.send(packet(b"A"))

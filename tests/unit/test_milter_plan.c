@@ -303,6 +303,7 @@ START_TEST(makes_the_edits)
 		add(&envelope, row->recipients[i], 100, CX_OK);
 	}
 	unit_assert_status(plan_make(&envelope, &plan), CX_OK, row->label);
+	ck_assert_msg(envelope_changes_nothing(&envelope) == (plan.count == 0), "%s", row->label);
 	for (size_t i = 0; i < plan.count; i++) {
 		ck_assert_int_eq(plan.edits[i].kind == EDIT_ADD, i < plan.add_count);
 		add_line(&actual, &plan.edits[i]);
