@@ -64,7 +64,10 @@ policyd {{
     def start(self, *names):
         for name in names or DAEMONS:
             self.daemons[name].start()
-        wait_for(lambda: self.get("syncd", "/readyz")[0] == 200, "a replica")
+        for name in names or DAEMONS:
+            wait_for(lambda name=name: self.get(name, "/readyz")[0] == 200, f"{name} to be ready")
+        state = 'coexist_sync_state{directory="corp",state="loaded"}'
+        wait_for(lambda: self.series("syncd")[state] == 1, "syncd to say so")
         return self
 
     def close(self):
@@ -128,7 +131,6 @@ def test_every_series_is_there_from_the_start_and_counts(watched):
                     if re.search(r"_(total|count|sum)(\{|$)", key) and "_sync_" not in key}
         assert name == "syncd" or counters and set(counters.values()) == {0.0}, counters
     assert before["syncd"]['coexist_sync_changes_total{directory="corp"}'] == 9  # with containers
-    assert before["syncd"]['coexist_sync_state{directory="corp",state="loaded"}'] == 1
 
     with PolicyClient(f"unix:{watched.folder}/policy") as policy:
         for recipient in ("bob", "nobody", "nobody", "moving"):
