@@ -115,6 +115,16 @@ static void check_address(const struct address *address, struct span space)
 	check_space(address, space);
 }
 
+static size_t count_dots(struct span text)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		count += text.ptr[i] == '.';
+	}
+	return count;
+}
+
 static void check_domain(struct span text)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1], again[ADDRESS_DOMAIN_MAX + 1];
@@ -122,6 +132,12 @@ static void check_domain(struct span text)
 	if (domain_canonical(text, domain) == CX_OK) {
 		FUZZ_CHECK(domain_canonical(span_of(domain), again) == CX_OK);
 		FUZZ_CHECK(strcmp(domain, again) == 0);
+		FUZZ_CHECK(count_dots(span_of(domain)) ==
+		    count_dots(text) - (text.ptr[text.len - 1] == '.'));
+		if (domain_folded_in_full(span_of(domain), again) == CX_OK) {
+			FUZZ_CHECK(domain_canonical(span_of(again), domain) == CX_OK);
+			FUZZ_CHECK(strcmp(domain, again) == 0);
+		}
 	}
 }
 
