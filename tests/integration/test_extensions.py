@@ -25,6 +25,7 @@ def directory(site):
         connector("one", pop, addressSpace="SMTP:same@acme.example"),
         mailbox("adam", "Adam@acme.example", proxyAddress="smtp:adam.barr@acme.example"),
         mailbox("list", "adam+list@acme.example"),
+        mailbox("imcea", "imcea@acme.example"),
         mailbox("under", "a_b@acme.example"),
         mailbox("blank", '"a b"@acme.example'),
         mailbox("jose", "jos\u00e9@acme.example"),
@@ -101,6 +102,11 @@ STAYING = [
     ("_x@acme.example", Refused("550 5.1.1")),
     ("adam-x@acme.example", Refused("550 5.1.1")),
     ("adam%x@acme.example", Refused("554 5.7.1")),
+    # What an encapsulated address is made of delimits nothing.
+    ("IMCEAMS-NET_PO_BOX@acme.example", At("ms", "IMCEAMS-NET_PO_BOX@acme.example")),
+    ("IMCEAMS-NET_PO_NOBODY@acme.example", Refused("550 5.1.1")),
+    ("IMCEAMS-NET_PO_BOX+x@acme.example", Refused("501 5.1.3")),
+    ("imcea_x@acme.example", box("imcea_x@acme.example")),
 ]
 # A proxy address becomes the primary one, or stays.
 TO_PRIMARY = [
