@@ -3,6 +3,7 @@
 #include "policyd/policy.h"
 
 #include "decide/age.h"
+#include "value/utf8.h"
 
 /* A value in a log line; what is longer tells nobody anything. */
 #define LOG_VALUE_MAX 400
@@ -20,6 +21,7 @@ struct facts {
 	struct workspace *workspace;
 	struct span sender;
 	struct span login;
+	struct span recipient; /* as Postfix has it */
 	struct address address;
 	bool is_routed; /* it came with no domain, as "user%domain" */
 	struct client client;
@@ -62,6 +64,37 @@ static struct policy_answer unavailable(enum rule rule)
 	    rule_text(rule));
 }
 
+/*
+ * Whether Postfix takes a domain that is not ours for one that is, as its lists know names folded
+ * in full only: reject_unauth_destination then lets everybody relay to it. CX_OK: it does.
+ */
+static enum status is_ours_when_folded(const struct facts *facts)
+{
+	char name[ADDRESS_DOMAIN_MAX + 1];
+	struct domain ours;
+	struct record_id id;
+	enum status status;
+
+	if (span_is_ascii(facts->recipient)) {
+		return CX_NOTFOUND;
+	}
+	status = domain_folded_in_full(
+	    (struct span){ facts->address.domain, facts->address.domain_len }, name);
+	return status == CX_OK ? find_domain(facts->view, span_of(name), &ours, &id) : status;
+}
+
+static struct policy_answer decide_not_permitted(const struct facts *facts)
+{
+	enum status status = is_ours_when_folded(facts);
+
+	if (status == CX_NOTFOUND) {
+		return dunno;
+	}
+	return status == CX_OK ? refusal(reply_of_relay(RELAY_FORBIDDEN),
+				     relay_verdict_text(RELAY_NOT_PERMITTED), "foldedDomain")
+			       : unavailable(RULE_REPLICA);
+}
+
 /* "OK" on grounds of the client alone, and never for a domain of ours. */
 static struct policy_answer decide_relay(struct facts *facts)
 {
@@ -87,7 +120,7 @@ static struct policy_answer decide_relay(struct facts *facts)
 	    relay_verdict_text(authorization->verdict),
 	    relay_reason_text(authorization->reason));
 	switch (authorization->verdict) {
-	case RELAY_NOT_PERMITTED: return dunno;
+	case RELAY_NOT_PERMITTED: return decide_not_permitted(facts);
 	case RELAY_PERMITTED:
 		if (facts->is_routed) { /* whether the MTA follows it is the MTA's choice */
 			return dunno;
@@ -231,6 +264,7 @@ static void read_client(const struct policy_request *request, struct facts *fact
 	relay.has_ip = ip_parse(request->client_address, &relay.ip) == CX_OK;
 	authorize(facts->view, &relay, &facts->authorization);
 	facts->sender = request->sender;
+	facts->recipient = request->recipient;
 	facts->login = request->sasl_username;
 	facts->client = (struct client){
 		.has_ip = relay.has_ip,

@@ -125,6 +125,12 @@ enum status address_make(const char *type, struct span local, struct span domain
 /* "acme.example" from any spelling (U-label, case, one trailing dot). */
 enum status domain_canonical(struct span text, char out[ADDRESS_DOMAIN_MAX + 1]);
 
+/*
+ * What Postfix asks its lists of domains for when a canonical one came in U-labels: case folded in
+ * full, so that of sharp s and final sigma another domain comes out. CX_NOTFOUND: the same one.
+ */
+enum status domain_folded_in_full(struct span domain, char out[ADDRESS_DOMAIN_MAX + 1]);
+
 bool address_is_smtp(const struct address *);
 bool address_is_literal(const struct address *); /* user@[192.0.2.1] */
 /* True when an SMTP client must offer SMTPUTF8 for it (RFC 6531). */

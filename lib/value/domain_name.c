@@ -3,7 +3,9 @@
 #include "value/address.h"
 
 #include <idn2.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unicase.h>
 
 #include "value/utf8.h"
 
@@ -142,4 +144,41 @@ static enum status to_a_labels(struct span text, char out[ADDRESS_DOMAIN_MAX + 1
 enum status domain_canonical(struct span text, char out[ADDRESS_DOMAIN_MAX + 1])
 {
 	return span_is_ascii(text) ? finish(text, out) : to_a_labels(text, out);
+}
+
+/* Unicode's default folding, which is ICU's and so Postfix's. */
+static enum status fold_in_full(const char *unicode, char out[ADDRESS_DOMAIN_MAX + 1])
+{
+	size_t len;
+	uint8_t *folded = u8_casefold((const uint8_t *)unicode, strlen(unicode), NULL, NULL,
+	    NULL, &len);
+	enum status status = CX_ENOMEM;
+
+	if (folded != NULL) {
+		status = domain_canonical((struct span){ (const char *)folded, len }, out);
+	}
+	free(folded);
+	return status;
+}
+
+enum status domain_folded_in_full(struct span domain, char out[ADDRESS_DOMAIN_MAX + 1])
+{
+	char copy[ADDRESS_DOMAIN_MAX + 1];
+	char *unicode = NULL;
+	enum status status;
+
+	if (domain.len >= sizeof(copy)) {
+		return CX_ETOOLONG;
+	}
+	memcpy(copy, domain.ptr, domain.len);
+	copy[domain.len] = '\0';
+	status = idn_status(idn2_to_unicode_8z8z(copy, &unicode, 0));
+	if (status == CX_OK) {
+		status = fold_in_full(unicode, out);
+	}
+	idn2_free(unicode);
+	if (status == CX_OK) {
+		return span_equal(span_of(out), domain) ? CX_NOTFOUND : CX_OK;
+	}
+	return status == CX_ENOMEM ? status : CX_NOTFOUND;
 }

@@ -30,7 +30,8 @@ def directory(site):
         domain("*.b\u00fcro.example", "authoritative"),
         domain("fa\u00df.example", "rewrite", rewriteDomain=U_BUECHER),
         domain(f"{HINDI}.example", "relay", forwardHost=new),
-        connector("new", new, addressSpace="SMTP:*.n\u00e4chst.example"),
+        domain("strasse.example", "authoritative"),
+        connector("new", new, addressSpace="SMTP:*.n\u00e4chst.example", relayClient="192.0.2.8"),
         connector("old", old, addressSpace="SMTP:*.\u00e4lter.example"),
         mailbox("jose", f"{NFC}@acme.example", proxyAddress=[
             f"smtp:JOSE@{U_BUECHER}", "smtp:caf\u00e9@x.xn--bro-hoa.example",
@@ -328,3 +329,16 @@ def test_what_is_logged_and_printed_is_text(site):
     done = site.ctl("resolve", tricky)
     assert done.returncode == 67 and shown in done.stdout and "\u202e" not in done.stdout
     assert json.loads(site.ctl("resolve", "--json", tricky).stdout)["address"] == tricky
+
+
+def test_a_domain_that_postfix_folds_into_ours_is_no_way_to_relay(site):
+    other = "x@stra\u00dfe.example"
+    ledger = site.ledger()
+    with site.connect() as client:
+        ledger.send(client, SENDER, {other: Refused("554 5.7.1"),
+                                     "x@strasse.example": Refused("550 5.1.1"),
+                                     "x@xn--strae-oqa.example": Refused("554 5.7.1")}, "SMTPUTF8")
+    assert site.policyd.log_lines("reject:.*verdict=not permitted, rule=foldedDomain")
+    with site.connect(xclient={"addr": "192.0.2.8"}) as client:
+        ledger.send(client, SENDER, {other: At("outside", other)}, "SMTPUTF8")
+    ledger.balance()

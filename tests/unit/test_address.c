@@ -492,6 +492,32 @@ START_TEST(domains_have_one_spelling)
 }
 END_TEST
 
+static const struct {
+	const char *domain, *folded; /* NULL: the same */
+} foldings[] = {
+	{ "acme.example",                 NULL },
+	{ "xn--bcher-kva.example",        NULL },
+	{ "xn--fa-hia.example",           "fass.example" },
+	{ "a.xn--strae-oqa.xn--bcher-kva.example", "a.strasse.xn--bcher-kva.example" },
+	{ "xn--3xab.example",             "xn--4xaa.example" },
+	{ "xn--zzzzzz.example",           NULL },
+	{ "xn--.example",                 NULL },
+	{ "",                             NULL },
+	{ "[192.0.2.1]",                  NULL },
+};
+
+START_TEST(folds_domains_in_full)
+{
+	char out[ADDRESS_DOMAIN_MAX + 1];
+
+	unit_assert_status(domain_folded_in_full(unit_text(foldings[_i].domain), out),
+	    foldings[_i].folded != NULL ? CX_OK : CX_NOTFOUND, foldings[_i].domain);
+	if (foldings[_i].folded != NULL) {
+		ck_assert_str_eq(out, foldings[_i].folded);
+	}
+}
+END_TEST
+
 START_TEST(splits_off_extensions_longest_base_first)
 {
 	struct address address;
@@ -563,6 +589,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, a_folded_value_that_grows_fits_or_is_refused);
 	tcase_add_test(tcase, long_keys_are_hashes);
 	tcase_add_loop_test(tcase, domains_have_one_spelling, 0, ROWS(domains));
+	tcase_add_loop_test(tcase, folds_domains_in_full, 0, ROWS(foldings));
 	tcase_add_loop_test(tcase, splits_off_extensions_longest_base_first, 0, ROWS(splits));
 	tcase_add_test(tcase, a_base_has_the_key_of_the_plain_address);
 	tcase_add_test(tcase, tells_literals_and_addresses_beyond_ascii);
