@@ -178,6 +178,11 @@ static int print_settings(struct site *site)
 		complain("mailbox_transport is %s, which is not for this role",
 		    site->is_local ? conf->settings.mailbox_transport : "empty");
 	}
+	if (conf->milter.enforce) {
+		complain(
+		    "enforce of the section milter is true, which is for Sendmail: the "
+		    "milter refuses what permit_mynetworks lets through");
+	}
 	read_queue_directory(site->queue);
 	name_listener(site, conf->policyd.policy_listen[0], site->policy);
 	name_listener(site, conf->policyd.map_listen[0], site->map);

@@ -14,7 +14,7 @@ from support.wait import run
 
 CONF = """\
 directory "d" {{ ldif = "{folder}/x.ldif" }}
-milter {{ listen = "{milter}" }}
+milter {{ listen = "{milter}" {milter_more} }}
 policyd {{
   policy_listen = {{"{policy}"}}
   map_listen = {{"{map}"}}
@@ -27,7 +27,7 @@ policyd {{
 @pytest.fixture(name="ctl")
 def _ctl(folder):
     def call(*arguments, at="{queue}/coexist/", transport="lmtp:inet:127.0.0.1:24", more="",
-             milter=None):
+             milter=None, milter_more=""):
         queue = f"{folder}/spool"
         os.makedirs(queue, exist_ok=True)
         with open(f"{folder}/main.cf", "w", encoding="utf-8") as out:
@@ -41,6 +41,7 @@ def _ctl(folder):
             out.write("secret\n")
         with open(f"{folder}/coexist.conf", "w", encoding="utf-8") as out:
             out.write(CONF.format(folder=folder, milter=milter or at + "milter",
+                                  milter_more=milter_more,
                                   policy=at + "policy", map=at + "map", transport=transport,
                                   more=more.format(folder=folder)))
         return run([program("coexistctl"), "-c", f"{folder}/coexist.conf", "postfix", *arguments],
@@ -97,3 +98,21 @@ def test_what_does_not_fit_is_said(ctl):
     assert "{ inet:127.0.0.1:8899, connect" in ctl(milter="inet:127.0.0.1:8899").stdout
     assert ctl("--role", "both").returncode == 64
     assert ctl("more").returncode == 64
+    assert "enforce of the section milter" in ctl(milter_more="enforce = true").stderr
+
+
+@pytest.mark.parametrize("transport", ["lmtp:inet:127.0.0.1:24", ""])
+@pytest.mark.parametrize("hop", ["coexist-srs:[127.0.0.1]:10027", "coexist-srs:[::1]:10027"])
+def test_postfix_knows_each_line(ctl, folder, transport, hop):
+    """Misspelt names postconf tells on standard error, and services that it cannot read."""
+    done = ctl(transport=transport, more='srs {{ enable = true domain = "srs.example" '
+               'secret_file = "{folder}/secret" hop = "%s" }}' % hop)
+    main, _, master = done.stdout.partition("\n# master.cf\n")
+    for name, text in (("main.cf", main), ("master.cf", master)):
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.utime(f"{folder}/{name}", (1, 1))
+    for option, count in (("-n", len(parse(main)) + 1), ("-M", 3), ("-P", master.count("  -o "))):
+        shown = run(["postconf", "-c", str(folder), option], check=False)
+        assert (shown.returncode, shown.stderr) == (0, ""), shown
+        assert len(shown.stdout.splitlines()) == count, shown.stdout
