@@ -17,9 +17,10 @@
 
 /*
  * Sendmail 8.17 has room for 25 mailers (MAXMAILERS). MAILER(local), MAILER(smtp) and its own take
- * nine, the one where mail waits another.
+ * nine, the one where mail waits and the one that is this host itself two more; two are left to
+ * the administrator.
  */
-#define SENDMAIL_HOPS_MAX 15
+#define SENDMAIL_HOPS_MAX 12
 
 /* What next hops need a mailer of their own for. */
 enum hop_kind {

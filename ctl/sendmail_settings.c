@@ -35,10 +35,27 @@ static const char routing_begin[] =
     "R$*\t\t\t\t$: < $&{addr_type} > $1\n"
     "R< e s > $*\t\t\t$@ $1\n"
     "R< $* > $*\t\t\t$: $2\n"
+    "# What did not come by SMTP no filter has seen: to this host once more.\n"
+    "R$+ <@ $+ >\t\t\t$: < $&r > $1 <@ $2 >\n"
+    "R< > $+ <@ $+ >\t\t\t$: <! $(domains $2 $: NONE $) > $1 <@ $2 >\n"
+    "R<! NONE > $+\t\t\t$: $1\n"
+    "R<! $* <TMPF> > $+ <@ $+ >\t$#coexistself $@ [127.0.0.1] $: $2 <@ $3 >\n"
+    "R<! $+ > $+ <@ $+ >\t\t$#coexistself $@ [127.0.0.1] $: $2 <@ $3 >\n"
+    "R< $+ > $+ <@ $+ >\t\t$: $2 <@ $3 >\n";
+
+static const char routing_routes[] =
     "R$+ <@ $+ >\t\t\t$: < $1 @ $2 > $1 <@ $2 >\n"
     "R< $+ @ $+ . > $+\t\t$: < $1 @ $2 > $3\n"
     "R< $+ @ $+ > $+\t\t\t$: $(transport $1 @ $2 $: NONE $) $| $3\n"
-    "RNONE $| $+\t\t\t$@ $1\n"
+    "# A filter would have put something in the place of those that have no way: it has not seen\n"
+    "# them, as they come from an alias, or a bounce goes there.\n"
+    "RNONE $| $+ <@ $=w . >\t\t$@ $1 <@ $2 . >\n"
+    "RNONE $| $+ <@ $+ >\t\t$: < $(domains $2 $: NONE $) > $| $1 <@ $2 >\n"
+    "R< $* <TMPF> > $| $+ <@ $+ >\t$#coexistself $@ [127.0.0.1] $: $2 <@ $3 >\n"
+    "R< authoritative > $| $+ <@ $+ >\t$#coexistself $@ [127.0.0.1] $: $1 <@ $2 >\n"
+    "R< shared > $| $+ <@ $+ >\t$#coexistself $@ [127.0.0.1] $: $1 <@ $2 >\n"
+    "R< rewrite > $| $+ <@ $+ >\t$#coexistself $@ [127.0.0.1] $: $1 <@ $2 >\n"
+    "R< $* > $| $+\t\t\t$@ $2\n"
     "R$* , $* $| $+ <@ $+ >\t\t$#coexistwait $@ $4 $: $3 <@ $4 >\n"
     "# Postfix writes an IPv6 address in brackets as it is.\n"
     "R$- : [ IPv6 : $+ ] $* $| $+\t$: $1 : [ $2 ] $3 $| $4\n"
@@ -230,6 +247,13 @@ void sendmail_print(const struct conf *conf, const struct hops *hops,
 	print_map(out, "relay", listen);
 	print_map(out, "transport", listen);
 	buf_add_text(out, routing_begin);
+	if (conf->srs.enable && !has_srs) {
+		/* Only the milter turns it back: mail for it is a bounce of Sendmail's. */
+		buf_printf(out,
+		    "R$+ <@ %s $* >\t$#coexistself $@ [127.0.0.1] $: $1 <@ %s >\n",
+		    conf->settings.srs_domain, conf->settings.srs_domain);
+	}
+	buf_add_text(out, routing_routes);
 	if (has_srs) {
 		print_srs_rule(out, srs);
 	}
@@ -245,6 +269,9 @@ void sendmail_print(const struct conf *conf, const struct hops *hops,
 	for (size_t i = 0; i < hops->count; i++) {
 		print_hop_mailer(out, &hops->hops[i], i + 1);
 	}
+	/* F=k: that it is this host itself is no loop. */
+	print_mailer(out, "coexistself", "ak", "",
+	    "TCP $h ifdef(`COEXIST_PORT', `COEXIST_PORT', `25')");
 	/* F=%: only a queue run that is asked for it delivers. */
 	print_mailer(out, "coexistwait", "a%", "", "TCP $h");
 	buf_add_text(out, "divert(0)dnl\n");

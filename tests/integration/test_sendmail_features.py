@@ -10,7 +10,7 @@ import re
 import pytest
 
 from support.ledger import At, Bounced, Refused
-from support.ldif import CONTAINERS, connector, custom, domain, mailbox
+from support.ldif import CONTAINERS, connector, custom, domain, group, mailbox
 from support.smtp import Client
 from support.srs import write_secret
 from support.wait import free_port, wait_for
@@ -52,6 +52,8 @@ def organisation(made):
         mailbox("blocked", "blocked@acme.example"),
         mailbox("eve", "eve@acme.example", relayAllowed="FALSE"),
         mailbox("moved", "moved@acme.example", forwardingAddress="moved@outside.example"),
+        group("team", "team@acme.example", ["adam", "moved"]),
+        mailbox("refused", "refused@acme.example", forwardingAddress="refused@outside.example"),
         mailbox("both", "both@acme.example", forwardingAddress="both@outside.example",
                 deliverAndRedirect="TRUE"),
         custom("blank", 'SMTP:"far away"@acme.example', '"far away"@acme.example',
@@ -69,6 +71,8 @@ def make(make_site, **options):
     site = make_site(
         start=False, source="ldif", ldif=organisation, sinks=("pop",),
         mta={"users": {"adam": "right", "eve": "right", "mallory": "right"}, "access": ACCESS,
+             "local": ["local.example"],
+             "aliases": "staff: comma@acme.example, team@acme.example\n",
              "extra": EXTRA.format(port=port)}, **options)
     site.port6 = port
     return site
@@ -203,15 +207,42 @@ def test_forwarded_mail_leaves_with_a_sender_of_ours(site):
     ledger.balance()
 
 
-def test_a_bounce_of_our_own_comes_back_to_the_sender(site):
+@pytest.mark.parametrize("sender, there", [
+    (SENDER, Bounced("outside", SENDER)),  # rewritten by SRS on its way out, and back
+    # Of a mailbox that is here no alternate recipient is looked up: see coexist-milter(8).
+    ("moved@acme.example", Bounced("mailboxes", "moved@acme.example")),
+    ("comma@acme.example", Bounced("outside", '"x, y"@outside.example')),
+    ("adam@acme.example", Bounced("mailboxes", "adam@acme.example")),
+])
+def test_bounces_of_sendmail_arrive(site, sender, there):
     ledger = site.ledger()
-    undo = site.sinks["outside"].refuse("moved@outside.example")
+    undo = site.sinks["pop"].refuse('"far away"@acme.example')
+    undo_too = site.sinks["outside"].refuse("refused@outside.example")
     with site.connect(xclient=STRANGER) as client:
-        ledger_id, _ = ledger.send(client, SENDER, {"moved@acme.example": At()})
-    wait_for(lambda: [m for m in site.sinks["outside"].snapshot()
-                      if m.sender == "" and ledger_id.encode() in m.data],
-             lambda: site.postfix.log_text()[-4000:])
-    site.sinks["outside"].rules.remove(undo)
+        ledger.send(client, sender, {'"far away"@acme.example': there})
+        ledger.send(client, sender, {"refused@acme.example": there})
+    ledger.balance()
+    site.sinks["pop"].rules.remove(undo)
+    site.sinks["outside"].rules.remove(undo_too)
+
+
+def test_aliases_of_sendmail_lead_to_groups_and_custom_recipients(site):
+    ledger = site.ledger()
+    with site.connect(xclient=STRANGER) as client:
+        ledger.send(client, SENDER, {"staff@local.example": At(
+            "outside", '"x, y"@outside.example', "outside", "moved@outside.example") + adam()})
+    ledger.balance()
+
+
+def test_what_root_hands_to_the_daemons_own_queue_passes_the_filter(site):
+    ledger = site.ledger()
+    ledger_id = ledger.new_id()
+    ledger.expect(ledger_id, At("outside", "moved@outside.example"), adam())
+    done = site.postfix.run(
+        ["-Am", "-f", SENDER, "moved@acme.example", "adam@acme.example"],
+        ledger.message(ledger_id, SENDER, ["moved@acme.example"]))
+    assert done.returncode == 0, done
+    ledger.balance()
 
 
 def submit(site, ledger, recipients, exit_code=0, sender="adam@acme.example"):
@@ -241,6 +272,19 @@ def test_smtp_on_standard_input(site, name, arguments, unknown, foreign):
         "EHLO localhost", "MAIL FROM:<>", "RCPT TO:<nobody@acme.example>",
         f"RCPT TO:<{OUTSIDE}>", "QUIT"])
     assert [reply[:9] for reply in replies[2:4]] == [unknown, foreign]
+
+
+def test_no_more_mailers_than_sendmail_has_room_for(make_sendmail_site):
+    site = make_sendmail_site(
+        start=False, source="ldif", ldif=CONTAINERS + "".join(
+            connector(f"c{port}", f"smtp:[127.0.0.1]:{port}") for port in range(2601, 2621)))
+    site.syncd.start()
+    site.wait_loaded()
+    done = site.ctl("sendmail")
+    # One is that of the mailboxes.
+    assert done.returncode == 0 and done.stderr.count("has room for 25 mailers") == 20 + 1 - 12
+    site.postfix.configure(done.stdout)
+    assert site.postfix.run(["-bv", "root"]).stderr == ""
 
 
 def test_a_filter_that_dies_lets_nothing_through(make_sendmail_site):

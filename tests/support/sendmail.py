@@ -54,6 +54,7 @@ define(`confAUTH_MECHANISMS', `PLAIN')dnl
 define(`ESMTP_MAILER_ARGS', `TCP $h {smtp_port}')dnl
 define(`RELAY_MAILER_ARGS', `TCP $h {smtp_port}')dnl
 define(`SMART_HOST', `testout:[127.0.0.1]')dnl
+define(`COEXIST_PORT', `{port}')dnl
 FEATURE(`use_cw_file')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`accept_unresolvable_domains')dnl
