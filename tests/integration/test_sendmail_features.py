@@ -78,16 +78,20 @@ def make(make_site, **options):
     return site
 
 
-@pytest.fixture(name="site", scope="module")
-def _site(make_module_sendmail_site):
-    made = make(make_module_sendmail_site, sections=lambda site: f"""srs {{
+def srs_section(site, hop):
+    write_secret(f"{site.folder}/srs.secret", "one secret")
+    return f"""srs {{
   enable = true
   domain = "{SRS}"
-  hop = "coexist-srs:[127.0.0.1]:{free_port()}"
   secret_file = "{site.folder}/srs.secret"
-}}""")
-    write_secret(f"{made.folder}/srs.secret", "one secret")
-    return made.start()
+  {hop}
+}}"""
+
+
+@pytest.fixture(name="site", scope="module")
+def _site(make_module_sendmail_site):
+    return make(make_module_sendmail_site, sections=lambda site: srs_section(
+        site, f'hop = "coexist-srs:[127.0.0.1]:{free_port()}"')).start()
 
 
 def adam(*more):
@@ -288,8 +292,9 @@ def test_no_more_mailers_than_sendmail_has_room_for(make_sendmail_site):
 
 
 def test_a_filter_that_dies_lets_nothing_through(make_sendmail_site):
-    """In mid-message, and with mail of this host in the client queue."""
-    site = make(make_sendmail_site).start()
+    """In mid-message, and with mail of this host in the client queue. Here SRS has no hop."""
+    site = make(make_sendmail_site, complaint="srs has no hop",
+                sections=lambda site: srs_section(site, "")).start()
     site.postfix.expected = "Milter .*(error state|error connecting|read)"
     ledger = site.ledger()
     with site.connect(xclient=STRANGER) as client:
@@ -302,3 +307,9 @@ def test_a_filter_that_dies_lets_nothing_through(make_sendmail_site):
     site.milter.start()
     site.postfix.run_client_queue()
     ledger.balance()
+
+    undo = site.sinks["outside"].refuse("refused@outside.example")
+    with site.connect(xclient=STRANGER) as client:
+        ledger.send(client, SENDER, {"refused@acme.example": Bounced("outside", SENDER)})
+    ledger.balance()
+    site.sinks["outside"].rules.remove(undo)
