@@ -123,8 +123,14 @@ static void print_hop_client(const struct srs_hop *hop)
  */
 static void print_hop(const struct site *site, const struct srs_hop *hop)
 {
+	bool is_own = !is_of_postfix(hop->transport);
+
+	if (is_own) {
+		printf("%.*s_destination_recipient_limit = 1000\n",
+		    SPAN_ARGS(hop->transport));
+	}
 	printf("\n# master.cf\n");
-	if (!is_of_postfix(hop->transport)) {
+	if (is_own) {
 		print_hop_client(hop);
 	}
 	printf("coexist-srs-cleanup unix n - y - 0 cleanup\n"

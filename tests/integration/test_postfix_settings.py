@@ -9,7 +9,7 @@ import pytest
 
 from support.daemons import program
 from support.postfix import coexist_settings
-from support.srs import hop_service
+from support.srs import HOP_SETTINGS, hop_service
 from support.wait import run
 
 CONF = """\
@@ -79,6 +79,7 @@ def test_the_hop_is_what_the_tests_run(ctl):
     srs = 'srs {{ enable = true domain = "srs.example" secret_file = "{folder}/secret" %s }}'
     done = ctl(more=srs % 'hop = "coexist-srs:[127.0.0.1]:10027"')
     assert (done.returncode, done.stderr) == (0, "")
+    assert parse(done.stdout) == {**coexist_settings(), **HOP_SETTINGS}
     assert done.stdout.partition("\n# master.cf\n")[2] == hop_service(10027, "srs.example")
     done = ctl(more=srs % 'hop = "smtp:[::1]:10027"')
     services = [line.split()[0] for line in done.stdout.partition("\n# master.cf\n")[2].splitlines()

@@ -54,6 +54,8 @@ coexist-srs-cleanup unix n - y - 0 cleanup
   -o receive_override_options=no_header_body_checks
 """
 
+HOP_SETTINGS = {"coexist-srs_destination_recipient_limit": "1000"}
+
 
 def hop_service(port, domain):
     """Lines of master.cf."""

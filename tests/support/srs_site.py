@@ -9,7 +9,7 @@ import struct
 
 from .ledger import At, identify
 from .ldif import CONTAINERS, connector, domain, group_of_names, mailbox
-from .srs import hop_service, write_secret
+from .srs import HOP_SETTINGS, hop_service, write_secret
 from .wait import free_port, wait_for
 
 SRS = "srs.acme.example"
@@ -37,10 +37,12 @@ def directory(site):
     ])
 
 
-def make_srs_site(make, has_hop=True, **options):
+def make_srs_site(make, has_hop=True, settings=None, **options):
     port = free_port()
+    hop_settings = HOP_SETTINGS if has_hop else {}
     site = make(
         start=False, source="ldif", sinks=("old",), ldif=directory, **options,
+        settings={**hop_settings, **(settings or {})},
         # For clocks that jump: the directories stay young enough to refuse by.
         options='unknown_defer_after = "99d"\nmax_staleness = "99d"',
         services=[hop_service(port, SRS)] if has_hop else [],
