@@ -21,10 +21,12 @@ static bool is_plain(struct span text)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
-		bool is_within = (c == '.' && i > 0 && text.ptr[i - 1] != '.') || (c == '-' && i > 0);
+		bool is_within = (c == '.' && i > 0 && text.ptr[i - 1] != '.') ||
+				 (c == '-' && i > 0);
 
 		if (!is_within && c != '@' && c != '_' && c != '+' &&
-		    !(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
+		    !(c >= '0' && c <= '9') &&
+		    !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
 			return false;
 		}
 	}
@@ -42,7 +44,8 @@ static void name_nowhere(const struct work *work, const struct envelope_entry *e
 	struct span own = entry->key;
 
 	buf_add_span(out, type);
-	if (own.len > type.len && span_equal((struct span){ own.ptr, type.len }, type)) {
+	if (own.len > type.len &&
+	    span_equal((struct span){ own.ptr, type.len }, type)) {
 		own = (struct span){ own.ptr + type.len, own.len - type.len };
 	}
 	if (is_plain(own)) {
@@ -85,7 +88,8 @@ static enum status cut(struct work *work, const struct envelope_entry *entry,
 static enum status decide(struct work *work, const struct envelope_entry *entry,
     const struct address *address)
 {
-	const struct resolution *resolution = work->judge(work->context, address, entry->dsn);
+	const struct resolution *resolution =
+	    work->judge(work->context, address, entry->dsn);
 
 	if (resolution->verdict == VERDICT_DELIVER) {
 		work->left++;
@@ -94,9 +98,8 @@ static enum status decide(struct work *work, const struct envelope_entry *entry,
 	if (resolution->verdict != VERDICT_LOOP || !resolution->was_here) {
 		return CX_ETEMP; /* it took mail at RCPT: whatever is wrong now may pass */
 	}
-	return work->out->mta == MTA_SENDMAIL
-		   ? CX_NOTFOUND
-		   : cut(work, entry, resolution);
+	return work->out->mta == MTA_SENDMAIL ? CX_NOTFOUND
+					      : cut(work, entry, resolution);
 }
 
 static enum status take(struct work *work, const struct envelope *before,

@@ -44,7 +44,8 @@ enum status tracing_header(struct tracing *tracing, struct span name, struct spa
 enum status tracing_end(struct tracing *tracing, struct span queue_id)
 {
 	tracing->queue_id = queue_id;
-	return trace_verify(&tracing->trace, &tracing->site, &tracing->message, queue_id);
+	return trace_verify(&tracing->trace, &tracing->site, &tracing->message,
+	    queue_id);
 }
 
 bool tracing_has_returned(const struct tracing *tracing)

@@ -71,8 +71,9 @@ static void set_queue_id(struct trace_part *part, struct span id)
 	for (size_t i = 0; i < id.len; i++) {
 		char c = id.ptr[i];
 
-		if (i == TRACE_QUEUE_MAX || !((c >= '0' && c <= '9') ||
-					((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))) {
+		if (i == TRACE_QUEUE_MAX ||
+		    !((c >= '0' && c <= '9') ||
+			((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))) {
 			return;
 		}
 	}
@@ -297,9 +298,8 @@ static enum status verify_part(struct trace_part *part, const struct trace_site 
 
 static bool is_of(const struct trace_part *part, struct span queue_id)
 {
-	return queue_id.len > 0 &&
-	       span_equal(queue_id,
-		   (struct span){ part->queue_id, part->queue_id_len });
+	return queue_id.len > 0 && span_equal(queue_id, (struct span){ part->queue_id,
+							    part->queue_id_len });
 }
 
 enum status trace_verify(struct trace *trace, const struct trace_site *site,
@@ -315,7 +315,8 @@ enum status trace_verify(struct trace *trace, const struct trace_site *site,
 		enum status status = verify_part(&part, site, message);
 
 		if (status == CX_OK && !is_of(&part, queue_id)) {
-			qsort(part.tokens, part.count, TRACE_TOKEN_SIZE, compare_tokens);
+			qsort(part.tokens, part.count, TRACE_TOKEN_SIZE,
+			    compare_tokens);
 			trace->parts[trace->part_count++] = part;
 		} else {
 			release_part(&part);

@@ -24,6 +24,7 @@ struct trace_message {
  * Takes in a header of the message, if it is one of those; all zero at first. Blanks do not
  * count, nor what is around an address or id in <>. CX_OK; CX_ENOMEM.
  */
-enum status trace_message_add(struct trace_message *, struct span name, struct span value);
+enum status trace_message_add(struct trace_message *, struct span name,
+    struct span value);
 
 #endif

@@ -160,3 +160,29 @@ def test_a_new_secret_ends_no_trace(gw):
         reconfigure(gw, conf)
     assert send_back(gw, ledger_id, {
         "adam@acme.example": At("outside", "adam@outside.example")}, headers_of(message)).ok
+
+
+def test_without_a_secret_there_is_no_trace(gw):
+    assert not os.path.exists("/etc/coexist/secret")  # the default, which may be missing
+    ledger_id, message = send_first(gw, "carol@acme.example", "outside")
+    with open(gw.conf, encoding="utf-8") as file:
+        conf = file.read()
+    fates = {"carol@acme.example": At("outside", "carol@outside.example")}
+    try:
+        reconfigure(gw, conf.replace(f'secret_file = "{gw.folder}/secret"', ""))
+        assert gw.milter.log_lines("no secret_file: mail that comes back is not known")
+        assert send_back(gw, ledger_id, fates, headers_of(message)).ok
+        _, bare = send_first(gw, "carol@acme.example", "outside")
+        assert not bare.header(TRACE)
+        # A connection that was open before asked for no headers to bind a trace to.
+        with gw.connect() as client:
+            ledger = gw.ledger()
+            ledger.send(client, "s@sender.example", fates)
+            reconfigure(gw, conf)
+            ledger_id, _ = ledger.send(client, "s@sender.example", fates)
+            ledger.balance()
+            assert not ledger.messages(ledger_id, "outside")[0].header(TRACE)
+    finally:
+        reconfigure(gw, conf)
+    _, traced = send_first(gw, "carol@acme.example", "outside")
+    assert traced.header(TRACE)
