@@ -33,6 +33,8 @@ def organisation(made):
         mailbox("both", "both@acme.example", forwardingAddress="both@pop.example",
                 deliverAndRedirect="TRUE"),
         mailbox("board", "board@acme.example", requireAuth="TRUE"),
+        mailbox("abroad", "abroad@acme.example", forwardingAddress="r\u00e9d@pop.example"),
+        mailbox("udomain", "udomain@acme.example", forwardingAddress="u@b\u00fccher.example"),
         group("team", "team@acme.example", ["adam", "moved", "both"]),
         # Same address, other host, and one that Sendmail has no port for.
         custom("there", "SMTP:there@acme.example", "there@acme.example", homeServer="pop"),
@@ -40,6 +42,9 @@ def organisation(made):
         mailbox("nowhere", "nowhere@acme.example", homeServer="strange"),
         connector("strange", "uucp:oldhost"),
     ])
+
+
+A_LABELS = "xn--bcher-kva.example"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +79,15 @@ def test_the_directory_says_who_may_relay(site, who, status):
             "adam@acme.example": adam(),
             "nobody@acme.example": Refused("550 5.1.1"),
             OUTSIDE: At("outside", OUTSIDE) if status[0] == "2" else Refused(status)})
+    ledger.balance()
+
+
+def test_what_needs_smtputf8_is_refused_as_sendmail_has_none(site):
+    ledger = site.ledger()
+    with site.connect(xclient=STRANGER) as client:
+        assert "SMTPUTF8" not in client.ehlo().text
+        ledger.send(client, SENDER, {"abroad@acme.example": Refused("550 5.6.7"),
+                                     "udomain@acme.example": At("outside", f"u@{A_LABELS}")})
     ledger.balance()
 
 
