@@ -10,6 +10,7 @@
 #include "ctl/control.h"
 #include "ctl/json.h"
 #include "ctl/status_text.h"
+#include "ctl/watch.h"
 #include "decide/age.h"
 #include "replica/recipient.h"
 #include "replica/sync_notes.h"
@@ -255,6 +256,7 @@ static int run(const struct conf *conf, int argc, char **argv)
 	is_available = add_replica(out, conf);
 	(void)add_syncd(out, conf);
 	join_directories(out, conf);
+	json_put(out, "daemons", watch_daemons(conf));
 	if (as_json) {
 		json_print(out, false);
 	} else {

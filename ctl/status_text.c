@@ -3,6 +3,7 @@
 #include "ctl/status_text.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "ctl/json.h"
@@ -236,8 +237,46 @@ static void print_syncd(json_t *syncd)
 	print_time("started", number(syncd, "started"));
 }
 
+/* What the rest of the page tells already. */
+static bool is_told(const char *series)
+{
+	static const char *const told[] = { "coexist_replica_", "coexist_directory_",
+		"coexist_build_info", "coexist_start_time_", "coexist_sync_state" };
+	size_t i;
+
+	for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		if (strncmp(series, told[i], strlen(told[i])) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What a daemon has counted; nothing where there is nothing. */
+static void print_counted(json_t *row)
+{
+	const char *name;
+	json_t *value;
+
+	if (json_is_null(json_object_get(row, "running")) && *text(row, "trouble") == '\0') {
+		return;
+	}
+	printf("counted by %s\n", text(row, "program"));
+	print_line("trouble", text(row, "trouble"));
+	json_object_foreach(json_object_get(row, "series"), name, value)
+	{
+		if (!is_told(name) && json_number_value(value) > 0) {
+			printf("  ");
+			print_escaped(name);
+			printf(json_is_integer(value) ? ": %.0f\n" : ": %.6f\n",
+			    json_number_value(value));
+		}
+	}
+}
+
 void status_print_text(json_t *status)
 {
+	json_t *daemons = json_object_get(status, "daemons");
 	json_t *list = json_object_get(status, "directories");
 	size_t i;
 
@@ -246,4 +285,7 @@ void status_print_text(json_t *status)
 		print_directory(json_array_get(list, i));
 	}
 	print_syncd(json_object_get(status, "syncd"));
+	for (i = 0; i < json_array_size(daemons); i++) {
+		print_counted(json_array_get(daemons, i));
+	}
 }

@@ -107,6 +107,33 @@ enum status listener_check(const char *spec, struct errbuf *err)
 	return parse(spec, &l, err);
 }
 
+enum status listener_target(const char *spec, struct listener_target *out)
+{
+	struct errbuf err;
+	struct listener l;
+	const struct servent *service;
+	char *end;
+
+	if (parse(spec, &l, &err) != CX_OK || l.is_unix) {
+		return CX_EINVAL;
+	}
+	if (strcmp(l.host, "0.0.0.0") == 0) {
+		strcpy(l.host, "127.0.0.1");
+	} else if (strcmp(l.host, "::") == 0) {
+		strcpy(l.host, "::1");
+	}
+	strcpy(out->host, l.host);
+	out->port = (uint16_t)strtoul(l.port, &end, 10);
+	if (*end != '\0') {
+		service = getservbyname(l.port, "tcp");
+		if (service == NULL) {
+			return CX_EINVAL;
+		}
+		out->port = ntohs((uint16_t)service->s_port);
+	}
+	return CX_OK;
+}
+
 /* Somebody accepts connections there, or seems to. */
 static bool is_alive(const struct listener *l)
 {

@@ -2,6 +2,7 @@
 #define CX_LISTENER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "value/errbuf.h"
 #include "value/status.h"
@@ -13,6 +14,16 @@
 
 /* Syntax only; for the configuration's check. CX_EINVAL. */
 enum status listener_check(const char *spec, struct errbuf *);
+
+/*
+ * Where to connect to one of the kind inet: an address that stands for all is the loopback one.
+ * CX_EINVAL: a unix socket, a bad specification, or a service of no known port.
+ */
+struct listener_target {
+	char host[256];
+	uint16_t port;
+};
+enum status listener_target(const char *spec, struct listener_target *out);
 
 /*
  * A listening, non-blocking, close-on-exec descriptor. A stale unix socket file is

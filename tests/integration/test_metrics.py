@@ -1,6 +1,7 @@
 """What the daemons show to who watches them: /metrics, /healthz and /readyz (SPEC section 13)."""
 
 import http.client
+import json
 import os
 import re
 import socket
@@ -8,7 +9,7 @@ import subprocess
 
 import pytest
 
-from support.daemons import TOP, Daemon
+from support.daemons import TOP, Daemon, coexistctl
 from support.ldif import CONTAINERS, custom, domain, mailbox, person_dn
 from support.milterclient import MilterClient
 from support.policyd import MapClient, PolicyClient
@@ -184,6 +185,22 @@ def test_every_series_is_there_from_the_start_and_counts(watched):
     assert now["policyd"]['coexist_request_seconds_bucket{service="policy",le="+Inf"}'] == 5
     assert now["milter"]['coexist_request_seconds_count{service="rcpt"}'] == 4
     assert now["milter"]['coexist_request_seconds_count{service="end"}'] == 2
+
+
+def test_status_shows_what_was_counted(crowded):
+    with PolicyClient(f"unix:{crowded.folder}/policy") as policy:
+        policy.ask(policy_context="recipient", recipient="nobody@acme.example")
+    unknown = crowded.series("policyd")[verdict("unknown")]
+    assert unknown >= 1
+    status = json.loads(coexistctl(crowded.conf, "status", "--json").stdout)
+    daemons = {row["program"]: row for row in status["daemons"]}
+    assert {name: row["running"] for name, row in daemons.items()} == {
+        "coexist-syncd": True, "coexist-milter": True, "coexist-policyd": True}
+    policyd = daemons["coexist-policyd"]["series"]
+    assert policyd[verdict("unknown")] == unknown and policyd[verdict("loop")] == 0
+    assert not [name for name in policyd if "_bucket" in name]
+    text = coexistctl(crowded.conf, "status").stdout
+    assert f"\ncounted by coexist-policyd\n  {verdict('unknown')}: {unknown:.0f}\n" in text
 
 
 def test_promtool_finds_nothing_to_say(crowded):
