@@ -29,6 +29,7 @@ struct link {
 	bool has_connect_reply; /* the MTA waits for one */
 	bool has_mail_reply;
 	bool has_header_reply;
+	bool has_eoh_reply;
 	bool wants_mailer;
 	bool wants_headers;
 };
@@ -56,6 +57,7 @@ static struct link *link_of(SMFICTX *ctx)
 	link->has_connect_reply = true;
 	link->has_mail_reply = true;
 	link->has_header_reply = true;
+	link->has_eoh_reply = true;
 	link->session = session_new(env);
 	if (link->session == NULL || smfi_setpriv(ctx, link) != MI_SUCCESS) {
 		link_free(link);
@@ -140,7 +142,8 @@ static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
 /*
  * Only what is needed: CONNECT and MAIL without a reply, RCPT, end of message. Where there is a
  * trace also the headers, without a reply, and DATA: it is there that a message with nothing to
- * do is let go, as most are, and the MTA spares itself its headers and its end. Over TCP
+ * do is let go, as most are, and the MTA spares itself its headers and its end. The end of the
+ * headers then, too: libmilter waits for ever where none at all come between DATA and the end. Over TCP
  * DATA in any case, for the sake of its reply: Postfix sends the macros of DATA and the end of
  * message from two processes in two small writes, and the second would wait for the
  * delayed acknowledgement of the first (background/performance.md, "the 40 ms trap").
@@ -148,9 +151,9 @@ static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
 static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions,
     unsigned long steps, unsigned long *actions_out, unsigned long *steps_out)
 {
-	unsigned long wanted = SMFIP_NOHELO | SMFIP_NOEOH | SMFIP_NOBODY |
-			       SMFIP_NOUNKNOWN | SMFIP_NR_CONN | SMFIP_NR_MAIL |
-			       SMFIP_NR_HDR;
+	unsigned long wanted = SMFIP_NOHELO | SMFIP_NOBODY | SMFIP_NOUNKNOWN |
+			       SMFIP_NR_CONN | SMFIP_NR_MAIL | SMFIP_NR_HDR |
+			       SMFIP_NR_EOH;
 	struct conf *conf = env->conf_hold(env->conf_context);
 	struct keys *keys = env->keys_hold(env->conf_context);
 
@@ -159,7 +162,7 @@ static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions
 	/* Headers are for the trace, and without a secret there is none. */
 	link->wants_headers = keys->site.count > 0;
 	if (!link->wants_headers) {
-		wanted |= SMFIP_NOHDRS;
+		wanted |= SMFIP_NOHDRS | SMFIP_NOEOH;
 	}
 	keys_unref(keys);
 	if (!is_tcp && !link->wants_headers) {
@@ -175,6 +178,7 @@ static sfsistat negotiate(SMFICTX *ctx, struct link *link, unsigned long actions
 	link->has_connect_reply = !(*steps_out & SMFIP_NR_CONN);
 	link->has_mail_reply = !(*steps_out & SMFIP_NR_MAIL);
 	link->has_header_reply = !(*steps_out & SMFIP_NR_HDR);
+	link->has_eoh_reply = !(*steps_out & SMFIP_NR_EOH);
 	if (actions & SMFIF_SETSYMLIST) {
 		ask_for_macros(ctx, link->wants_mailer);
 	}
@@ -329,6 +333,16 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 	return leave(no_answer(link->has_header_reply));
 }
 
+static sfsistat on_headers_end(SMFICTX *ctx)
+{
+	struct link *link = enter(ctx);
+
+	if (link == NULL) {
+		return SMFIS_TEMPFAIL;
+	}
+	return leave(no_answer(link->has_eoh_reply));
+}
+
 static bool apply(SMFICTX *ctx, const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++) {
@@ -411,6 +425,7 @@ enum status libmilter_open(int fd, bool listens_on_tcp,
 		.xxfi_envrcpt = on_rcpt,
 		.xxfi_header = on_header,
 		.xxfi_data = on_data,
+		.xxfi_eoh = on_headers_end,
 		.xxfi_eom = on_end,
 		.xxfi_abort = on_abort,
 		.xxfi_close = on_close,

@@ -160,8 +160,8 @@ def test_asks_for_headers_where_there_is_a_secret(own_mill):
                     client.header("Message-ID", "<0@x>")
                     assert client.end().edits, recipients
                 client.abort()
-        assert not client.steps & (proto.NOHDRS | proto.NODATA | proto.NR_DATA)
-        assert client.steps & proto.NR_HDR
+        assert not client.steps & (proto.NOHDRS | proto.NOEOH | proto.NODATA | proto.NR_DATA)
+        assert client.steps & proto.NR_HDR and client.steps & proto.NR_EOH
         client.mail()
         client.rcpt("<adam.barr@acme.example>")
         assert client.header("Message-ID", "<1@x>") is None

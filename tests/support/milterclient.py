@@ -12,6 +12,7 @@ CHGFROM = 0x40
 ALL_ACTIONS = 0x1FF
 NOCONNECT, NOHELO, NOMAIL, NORCPT, NOBODY, NOHDRS, NOEOH = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40
 NOUNKNOWN, NODATA = 0x100, 0x200
+NR_EOH = 0x40000
 NR_HDR, NR_HELO, NR_MAIL, NR_RCPT, NR_DATA, NR_CONN = 0x80, 0x2000, 0x4000, 0x8000, 0x10000, 0x1000
 ALL_STEPS = 0x1FFFFF
 PLACES = {0: "connect", 1: "helo", 2: "mail", 3: "rcpt", 4: "data", 5: "end", 6: "eoh"}
@@ -169,6 +170,7 @@ class MilterClient:
 
     def end(self, queue_id="4F1A2B3C4D"):
         """The reply to the end of message, with the edits before it."""
+        self._command(b"N", b"", NOEOH, NR_EOH)
         self.macros("end", i=queue_id)
         self.send(packet(b"E"))
         return self._reply()
