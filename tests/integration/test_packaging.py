@@ -46,9 +46,9 @@ def test_units_are_understood(installed):
     root, prefix = installed
     units = sorted(glob.glob(f"{prefix}/lib/systemd/system/*.service"))
     assert [os.path.basename(u) for u in units] == sorted(f"{s}.service" for s in SERVICES)
-    # The commands are looked for in the root, where kill(1) is not.
+    # The commands are looked for in the root.
     (root / "bin").mkdir()
-    (root / "bin/kill").symlink_to("/bin/true")
+    (root / "bin/sh").symlink_to("/bin/true")
     done = subprocess.run(["systemd-analyze", "verify", f"--root={root}", "--man=no",
                            "--recursive-errors=no", *units],
                           capture_output=True, text=True, check=False)
@@ -70,7 +70,7 @@ def test_units_do_what_the_daemons_expect(installed):
         text = unit_text(installed, name)
         assert values(text, "Type") == ["notify"]
         assert values(text, "ExecStart")[0].endswith(f"/sbin/{name} -f")
-        assert values(text, "ExecReload")[-1] == "/bin/kill -USR1 $MAINPID"
+        assert values(text, "ExecReload")[-1] == '/bin/sh -c "kill -USR1 ${MAINPID}"'
         assert values(text, "WatchdogSec")
         # postfix.service is a shell on Debian; postfix@-.service runs master.
         assert {"postfix.service", "postfix@-.service"} <= set(values(text, "Before")[0].split())
