@@ -111,7 +111,8 @@ static bool has_macro(SMFICTX *ctx, const char *name)
 
 /*
  * What is asked for whatever the MTA sends by default. RCPT needs nothing; but an empty list
- * means the default to Postfix, which is longer than a queue id.
+ * means the default to Postfix, which is longer than a queue id. Sendmail, which has the mailer,
+ * sends nothing at the end of message that is asked for there.
  */
 static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
 {
@@ -123,7 +124,7 @@ static void ask_for_macros(SMFICTX *ctx, bool wants_mailer)
 		{ SMFIM_CONNECT, "v {client_addr}", "v {client_addr}" },
 		{ SMFIM_ENVFROM,
 		    "{auth_authen} {tls_version} {cert_fp} {mail_mailer}",
-		    "{auth_authen} {tls_version} {cert_fp} {mail_mailer}" },
+		    "i {auth_authen} {tls_version} {cert_fp} {mail_mailer}" },
 		{ SMFIM_ENVRCPT, "i", "{rcpt_mailer}" },
 		{ SMFIM_EOM, "i", "i" },
 	};
