@@ -189,6 +189,7 @@ static enum status adopt_plan(struct worker *w, struct plan *plan)
 	w->plan = plan;
 	w->service.store = plan_store(plan);
 	w->service.settings = &plan_conf(plan)->settings;
+	workspace_forget(&w->service.workspace);
 	w->service.srs_secrets = &plan_keys(plan)->srs;
 	w->accept_events = calloc(sockets.count + 1, sizeof(struct event *));
 	if (w->accept_events == NULL) {

@@ -28,11 +28,21 @@ void workspace_release(struct workspace *w)
 	memset(w, 0, sizeof(*w));
 }
 
+void workspace_forget(struct workspace *w)
+{
+	memo_clear(&w->memo);
+}
+
 void workspace_resolve(struct workspace *w, const struct view *view,
     const struct question *question, struct resolution *out)
 {
+	const struct resolution *known = memo_find(&w->memo, view, question);
 	enum status status;
 
+	if (known != NULL) {
+		*out = *known;
+		return;
+	}
 	if (w->arena.size > WORKSPACE_KEEP_BYTES) {
 		/* Failing leaves the large one, which is as good. */
 		(void)set_size(w, WORKSPACE_START_BYTES);
@@ -44,5 +54,7 @@ void workspace_resolve(struct workspace *w, const struct view *view,
 		 set_size(w, 2 * w->arena.size) == CX_OK);
 	if (status != CX_OK) {
 		resolution_unavailable(out);
+		return;
 	}
+	memo_keep(&w->memo, view, question, out);
 }

@@ -2,6 +2,7 @@
 #define CX_WORKSPACE_H
 
 #include "decide/resolve.h"
+#include "policyd/memo.h"
 
 /*
  * The memory that a worker lends to one decision after the other. It grows when a
@@ -12,10 +13,14 @@
 
 struct workspace {
 	struct arena arena;
+	struct memo memo;
 };
 
 enum status workspace_init(struct workspace *); /* CX_ENOMEM */
 void workspace_release(struct workspace *);
+
+/* To be called when other settings come into force. */
+void workspace_forget(struct workspace *);
 
 /*
  * resolve(), with as much memory as it wants. Always fills `out`, which is valid until
