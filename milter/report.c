@@ -2,67 +2,57 @@
 
 #include "milter/report.h"
 
-#include "daemon/log.h"
+#include "daemon/log_line.h"
 
-static void add_value(struct buf *line, const char *before, struct span value,
-    const char *after)
+static void send(enum log_level level, struct log_line *line)
 {
-	bool is_cut = value.len > REPORT_VALUE_MAX;
-
-	if (is_cut) {
-		value.len = REPORT_VALUE_MAX;
-	}
-	buf_add_text(line, before);
-	buf_add_escaped(line, value);
-	buf_add_text(line, is_cut ? "..." : "");
-	buf_add_text(line, after);
-}
-
-static void write_line(struct buf *line)
-{
-	if (!line->failed) {
-		log_info("%s", line->data);
-	}
-	buf_release(line);
+	log_line_send(level, line);
+	log_line_release(line);
 }
 
 void report_refusal(const struct report_refusal *refusal)
 {
-	struct buf line;
+	enum log_level level = log_level_of_reply(refusal->reply);
+	struct log_line line;
 
-	buf_init(&line);
-	buf_add_text(&line, refusal->is_observed ? "NOQUEUE: observe: client="
-						 : "NOQUEUE: reject: client=");
+	if (!log_is_enabled(level)) {
+		return;
+	}
+	log_line_init(&line);
+	log_line_add_value(&line, "NOQUEUE: ", LOG_FIELD_ACTION,
+	    refusal->is_observed ? SPAN("observe") : SPAN("reject"), ": client=");
 	/* An MTA that knows no name gives the address in brackets; smtpd logs "unknown". */
-	add_value(&line, "",
+	log_line_add_value(&line, "", LOG_FIELD_NONE,
 	    span_starts_with_case(refusal->host, SPAN("[")) ? SPAN("unknown") : refusal->host,
 	    "[");
-	add_value(&line, "", refusal->client, "]");
-	add_value(&line, ", sasl_username=", refusal->login, "");
-	add_value(&line, ", from=<", dsn_strip_brackets(refusal->sender), ">");
-	add_value(&line, ", to=<", dsn_strip_brackets(refusal->recipient), ">");
-	buf_printf(&line, ", verdict=%s, rule=%s, reply=\"%s %s %s\"", refusal->verdict,
-	    refusal->rule, refusal->reply->code, refusal->reply->enhanced,
-	    refusal->reply->text);
-	write_line(&line);
+	log_line_add_value(&line, "", LOG_FIELD_CLIENT, refusal->client, "]");
+	log_line_add_value(&line, ", sasl_username=", LOG_FIELD_LOGIN, refusal->login, "");
+	log_line_add_value(&line, ", from=<", LOG_FIELD_FROM,
+	    dsn_strip_brackets(refusal->sender), ">");
+	log_line_add_value(&line, ", to=<", LOG_FIELD_TO,
+	    dsn_strip_brackets(refusal->recipient), ">");
+	log_line_add_value(&line, ", verdict=", LOG_FIELD_VERDICT, span_of(refusal->verdict),
+	    "");
+	log_line_add_value(&line, ", rule=", LOG_FIELD_RULE, span_of(refusal->rule), "");
+	buf_printf(&line.text, ", reply=\"%s %s %s\"", refusal->reply->code,
+	    refusal->reply->enhanced, refusal->reply->text);
+	send(level, &line);
 }
 
 void report_decision(struct span typed, const char *verdict, size_t entered,
     struct span object)
 {
-	struct buf line;
+	struct log_line line;
 
 	if (!log_is_enabled(LOG_LEVEL_DEBUG)) {
 		return;
 	}
-	buf_init(&line);
-	add_value(&line, "rcpt: to=<", dsn_strip_brackets(typed), ">");
-	buf_printf(&line, ", verdict=%s, objects=%zu", verdict, entered);
-	add_value(&line, ", object=\"", object, "\"");
-	if (!line.failed) {
-		log_debug("%s", line.data);
-	}
-	buf_release(&line);
+	log_line_init(&line);
+	log_line_add_value(&line, "rcpt: to=<", LOG_FIELD_TO, dsn_strip_brackets(typed), ">");
+	log_line_add_value(&line, ", verdict=", LOG_FIELD_VERDICT, span_of(verdict), "");
+	buf_printf(&line.text, ", objects=%zu", entered);
+	log_line_add_value(&line, ", object=\"", LOG_FIELD_OBJECT, object, "\"");
+	send(LOG_LEVEL_DEBUG, &line);
 }
 
 static const char *action_text(uint8_t kind)
@@ -76,20 +66,26 @@ static const char *action_text(uint8_t kind)
 	return "copy";
 }
 
-static void start_line(struct buf *line, struct span queue_id)
+static void start_line(struct log_line *line, struct span queue_id)
 {
-	buf_init(line);
-	add_value(line, "", queue_id.len ? queue_id : SPAN("NOQUEUE"), ": ");
+	log_line_init(line);
+	if (queue_id.len > 0) {
+		log_line_add_value(line, "", LOG_FIELD_QUEUE_ID, queue_id, ": ");
+	} else {
+		log_line_add(line, "NOQUEUE: ");
+	}
 }
 
-static void end_line(struct buf *line, const struct envelope_recipient *recipient,
+static void end_line(struct log_line *line, const struct envelope_recipient *recipient,
     const struct envelope_path *path)
 {
-	add_value(line, "orig_to=<", dsn_strip_brackets(recipient->typed),
-	    ">, action=");
-	buf_add_text(line, action_text(path->kind));
-	add_value(line, ", object=\"", recipient->object, "\", rule=");
-	buf_add_text(line, rule_text((enum rule)path->rule));
+	log_line_add_value(line, "orig_to=<", LOG_FIELD_ORIG_TO,
+	    dsn_strip_brackets(recipient->typed), ">");
+	log_line_add_value(line, ", action=", LOG_FIELD_ACTION,
+	    span_of(action_text(path->kind)), "");
+	log_line_add_value(line, ", object=\"", LOG_FIELD_OBJECT, recipient->object, "\"");
+	log_line_add_value(line, ", rule=", LOG_FIELD_RULE,
+	    span_of(rule_text((enum rule)path->rule)), "");
 }
 
 static void report_recipient(const struct envelope *envelope,
@@ -100,7 +96,7 @@ static void report_recipient(const struct envelope *envelope,
 		.rule = RULE_MEMBER };
 	const struct envelope_path *first = NULL;
 	size_t changed = 0;
-	struct buf line;
+	struct log_line line;
 
 	for (size_t i = 0; i < recipient->path_count; i++) {
 		if (recipient->paths[i].address != recipient->address) {
@@ -114,8 +110,8 @@ static void report_recipient(const struct envelope *envelope,
 	if (first == NULL || changed > REPORT_LINES_MAX) {
 		start_line(&line, queue_id);
 		end_line(&line, recipient, first ? first : &elsewhere);
-		buf_printf(&line, ", count=%zu", changed);
-		write_line(&line);
+		buf_printf(&line.text, ", count=%zu", changed);
+		send(LOG_LEVEL_INFO, &line);
 		return;
 	}
 	for (size_t i = 0; i < recipient->path_count; i++) {
@@ -125,10 +121,10 @@ static void report_recipient(const struct envelope *envelope,
 			continue;
 		}
 		start_line(&line, queue_id);
-		add_value(&line, "to=<", envelope->addresses[path->address].text,
-		    ">, ");
+		log_line_add_value(&line, "to=<", LOG_FIELD_TO,
+		    envelope->addresses[path->address].text, ">, ");
 		end_line(&line, recipient, path);
-		write_line(&line);
+		send(LOG_LEVEL_INFO, &line);
 	}
 }
 
@@ -136,15 +132,22 @@ void report_sender(struct span queue_id, struct span sender, struct span new_sen
     const char *rule)
 {
 	bool is_kept = span_is_empty(new_sender);
-	struct buf line;
+	struct log_line line;
 
-	start_line(&line, queue_id);
-	add_value(&line, "from=<", dsn_strip_brackets(is_kept ? sender : new_sender), ">");
-	if (!is_kept) {
-		add_value(&line, ", orig_from=<", dsn_strip_brackets(sender), ">");
+	if (!log_is_enabled(LOG_LEVEL_INFO)) {
+		return;
 	}
-	buf_printf(&line, ", action=%s, rule=%s", is_kept ? "keep" : "rewrite", rule);
-	write_line(&line);
+	start_line(&line, queue_id);
+	log_line_add_value(&line, "from=<", LOG_FIELD_FROM,
+	    dsn_strip_brackets(is_kept ? sender : new_sender), ">");
+	if (!is_kept) {
+		log_line_add_value(&line, ", orig_from=<", LOG_FIELD_NONE,
+		    dsn_strip_brackets(sender), ">");
+	}
+	log_line_add_value(&line, ", action=", LOG_FIELD_ACTION,
+	    is_kept ? SPAN("keep") : SPAN("rewrite"), "");
+	log_line_add_value(&line, ", rule=", LOG_FIELD_RULE, span_of(rule), "");
+	send(LOG_LEVEL_INFO, &line);
 }
 
 void report_changes(const struct envelope *envelope, struct span queue_id)

@@ -6,10 +6,9 @@
 #include "value/span.h"
 
 /*
- * The lines that the milter logs (SPEC section 13). What comes from outside is escaped
- * and cut to REPORT_VALUE_MAX bytes.
+ * The lines that the milter logs (SPEC section 13), where the level lets them. What comes
+ * from outside is escaped and cut (log_line.h).
  */
-#define REPORT_VALUE_MAX 512
 /* Deliveries of one recipient that get a line each; more of them are counted in one. */
 #define REPORT_LINES_MAX 20
 

@@ -5,9 +5,6 @@
 #include "decide/age.h"
 #include "value/utf8.h"
 
-/* A value in a log line; what is longer tells nobody anything. */
-#define LOG_VALUE_MAX 400
-
 enum context {
 	CONTEXT_BOTH,
 	CONTEXT_RELAY,
@@ -371,46 +368,42 @@ bool policy_answer_is_logged(const struct policy_answer *answer)
 	return answer->reply != NULL || answer->is_observed;
 }
 
-static void add_value(struct buf *out, const char *before, struct span value,
-    const char *after)
+enum log_level policy_answer_level(const struct policy_answer *answer)
 {
-	bool is_cut = value.len > LOG_VALUE_MAX;
-
-	if (is_cut) {
-		value.len = LOG_VALUE_MAX;
-	}
-	buf_add_text(out, before);
-	buf_add_escaped(out, value);
-	buf_add_text(out, is_cut ? "..." : "");
-	buf_add_text(out, after);
+	return answer->reply != NULL ? log_level_of_reply(answer->reply) : LOG_LEVEL_INFO;
 }
 
 void policy_answer_log(const struct policy_answer *answer,
-    const struct policy_request *request, struct buf *out)
+    const struct policy_request *request, struct log_line *out)
 {
-	buf_add_text(out,
-	    answer->is_observed ? "NOQUEUE: observe: " : "NOQUEUE: reject: ");
-	add_value(out, "client=", request->client_name, "");
-	add_value(out, "[", request->client_address, "]");
-	add_value(out, ", sasl_username=", request->sasl_username, "");
-	add_value(out, ", from=<", request->sender, ">");
-	add_value(out, ", to=<", request->recipient, ">");
+	log_line_add_value(out, "NOQUEUE: ", LOG_FIELD_ACTION,
+	    answer->is_observed ? SPAN("observe") : SPAN("reject"), ": client=");
+	log_line_add_value(out, "", LOG_FIELD_NONE, request->client_name, "");
+	log_line_add_value(out, "[", LOG_FIELD_CLIENT, request->client_address, "]");
+	log_line_add_value(out, ", sasl_username=", LOG_FIELD_LOGIN, request->sasl_username,
+	    "");
+	log_line_add_value(out, ", from=<", LOG_FIELD_FROM, request->sender, ">");
+	log_line_add_value(out, ", to=<", LOG_FIELD_TO, request->recipient, ">");
 	if (answer->reply == &unknown_context) {
-		add_value(out, ", policy_context=", request->policy_context, "");
+		log_line_add_value(out, ", policy_context=", LOG_FIELD_NONE,
+		    request->policy_context, "");
 	}
-	buf_printf(out, ", verdict=%s, rule=%s, reply=\"", answer->verdict,
-	    answer->rule);
-	print_action(answer, out);
-	buf_add_char(out, '"');
+	log_line_add_value(out, ", verdict=", LOG_FIELD_VERDICT, span_of(answer->verdict),
+	    "");
+	log_line_add_value(out, ", rule=", LOG_FIELD_RULE, span_of(answer->rule), "");
+	log_line_add(out, ", reply=\"");
+	print_action(answer, &out->text);
+	log_line_add(out, "\"");
 }
 
 void policy_answer_trace(const struct policy_answer *answer,
-    const struct policy_request *request, struct buf *out)
+    const struct policy_request *request, struct log_line *out)
 {
 	if (!answer->is_resolved) {
 		return;
 	}
-	add_value(out, "rcpt: to=<", request->recipient, ">");
-	buf_printf(out, ", verdict=%s", verdict_text(answer->resolved));
-	add_value(out, ", object=\"", answer->object, "\"");
+	log_line_add_value(out, "rcpt: to=<", LOG_FIELD_TO, request->recipient, ">");
+	log_line_add_value(out, ", verdict=", LOG_FIELD_VERDICT,
+	    span_of(verdict_text(answer->resolved)), "");
+	log_line_add_value(out, ", object=\"", LOG_FIELD_OBJECT, answer->object, "\"");
 }

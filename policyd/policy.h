@@ -1,6 +1,7 @@
 #ifndef CX_POLICY_H
 #define CX_POLICY_H
 
+#include "daemon/log_line.h"
 #include "decide/authorize.h"
 #include "decide/reply.h"
 #include "policyd/request.h"
@@ -46,12 +47,13 @@ void policy_decide(const struct view *, const struct policy_request *,
 /* "action=...\n\n" */
 void policy_answer_print(const struct policy_answer *, struct buf *out);
 
-/* Whether the answer deserves a line of log, and that line. */
+/* Whether the answer deserves a line of log, at which level, and that line. */
 bool policy_answer_is_logged(const struct policy_answer *);
+enum log_level policy_answer_level(const struct policy_answer *);
 void policy_answer_log(const struct policy_answer *, const struct policy_request *,
-    struct buf *out);
+    struct log_line *out);
 /* The recipient, its verdict and object; nothing where that was not asked. */
 void policy_answer_trace(const struct policy_answer *, const struct policy_request *,
-    struct buf *out);
+    struct log_line *out);
 
 #endif

@@ -130,8 +130,8 @@ static bool answer_policy(void *context, struct span body, struct buf *out,
 	struct service *service = context;
 	struct policy_request request;
 	struct policy_answer answer;
+	struct log_line line;
 	struct view view;
-	struct buf line;
 
 	uint64_t start_ns = histogram_clock_ns();
 
@@ -141,16 +141,17 @@ static bool answer_policy(void *context, struct span body, struct buf *out,
 	open_view(service, &view);
 	policy_decide(&view, &request, &service->workspace, &answer);
 	if (log_is_enabled(LOG_LEVEL_DEBUG) && answer.is_resolved) {
-		buf_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
+		log_line_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
 		policy_answer_trace(&answer, &request, &line);
-		log_debug("%s", line.data);
+		log_line_send(LOG_LEVEL_DEBUG, &line);
 	}
 	close_view(&view);
 	policy_answer_print(&answer, out);
-	if (policy_answer_is_logged(&answer) && log_is_enabled(LOG_LEVEL_INFO)) {
-		buf_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
+	if (policy_answer_is_logged(&answer) &&
+	    log_is_enabled(policy_answer_level(&answer))) {
+		log_line_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
 		policy_answer_log(&answer, &request, &line);
-		log_info("%s", line.data);
+		log_line_send(policy_answer_level(&answer), &line);
 	}
 	counts_add_policy(service->counts, &answer, histogram_clock_ns() - start_ns);
 	return true;

@@ -6,11 +6,11 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
+
+#include "daemon/journal.h"
 
 /* Longer lines are cut, visibly; syslog daemons do the same, invisibly. */
 #define LOG_LINE_MAX 4096
@@ -19,6 +19,7 @@ static const char *log_program = "coexist";
 static atomic_int log_level = LOG_LEVEL_INFO;
 static atomic_bool log_uses_syslog;
 static atomic_bool log_uses_priorities;
+static atomic_bool log_uses_journal;
 static _Atomic(log_sink *) log_taker;
 
 static const int syslog_priorities[] = {
@@ -35,30 +36,12 @@ static const char *const level_words[] = {
 	[LOG_LEVEL_DEBUG] = "debug: ",
 };
 
-/*
- * systemd names the device and inode of the journal's stream; only while standard
- * error is still that one may lines carry <N> (sd-daemon(3), systemd.exec(5)).
- */
-static bool stderr_is_journal(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long device, inode;
-	struct stat st;
-	char end;
-
-	if (stream == NULL ||
-	    sscanf(stream, "%llu:%llu%c", &device, &inode, &end) != 2) {
-		return false;
-	}
-	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t)device &&
-	       st.st_ino == (ino_t)inode;
-}
-
 void log_open(const char *program)
 {
 	log_program = program;
 	atomic_store(&log_uses_syslog, false);
-	atomic_store(&log_uses_priorities, stderr_is_journal());
+	atomic_store(&log_uses_priorities, journal_has_stderr());
+	atomic_store(&log_uses_journal, journal_has_stderr() && journal_is_open());
 }
 
 void log_to_syslog(void)
@@ -99,17 +82,17 @@ static void write_all(const char *bytes, size_t len)
 }
 
 /* One write for one line, so that lines of several threads do not mix. */
-static void write_line(enum log_level level, const char *line)
+static void write_line(enum log_level level, const char *word, const char *line)
 {
 	char text[LOG_LINE_MAX + 128];
 	int n;
 
 	if (atomic_load(&log_uses_priorities)) {
 		n = snprintf(text, sizeof(text), "<%d>%s%s\n", syslog_priorities[level],
-		    level_words[level], line);
+		    word, line);
 	} else {
-		n = snprintf(text, sizeof(text), "%.64s: %s%s\n", log_program,
-		    level_words[level], line);
+		n = snprintf(text, sizeof(text), "%.64s: %s%s\n", log_program, word,
+		    line);
 	}
 	if (n > 0) {
 		write_all(text,
@@ -125,12 +108,48 @@ static void append(char *line, const char *text)
 	snprintf(line + used, LOG_LINE_MAX - used, "%s", text);
 }
 
+/* `parts` of it are fields of the journal; NULL: it has none. */
+static void deliver(enum log_level level, const char *word, const char *text,
+    const struct log_line *parts)
+{
+	log_sink *sink = atomic_load(&log_taker);
+	char message[LOG_LINE_MAX + 16];
+
+	if (sink != NULL) {
+		sink(level, text);
+		return;
+	}
+	if (atomic_load(&log_uses_syslog)) {
+		syslog(syslog_priorities[level], "%s%s", word, text);
+		return;
+	}
+	if (atomic_load(&log_uses_journal)) {
+		snprintf(message, sizeof(message), "%s%s", word, text);
+		if (journal_send(syslog_priorities[level], log_program, message, parts)) {
+			return;
+		}
+	}
+	write_line(level, word, text);
+}
+
+/* Where a line was cut (NUL-terminated, of LOG_LINE_MAX bytes), and what has no place in one. */
+static void tidy(char *line, bool is_cut)
+{
+	if (is_cut) {
+		strcpy(line + LOG_LINE_MAX - sizeof("..."), "...");
+	}
+	for (char *p = line; *p != '\0'; p++) {
+		if ((unsigned char)*p < ' ' || *p == 0x7f) {
+			*p = '?';
+		}
+	}
+}
+
 CX_PRINTF(3, 0)
-static void log_line(enum log_level level, int error, const char *fmt, va_list ap)
+static void log_text(enum log_level level, int error, const char *fmt, va_list ap)
 {
 	char line[LOG_LINE_MAX], reason[256];
 	int saved = errno;
-	log_sink *sink;
 	int n;
 
 	if (!log_is_enabled(level)) {
@@ -145,22 +164,23 @@ static void log_line(enum log_level level, int error, const char *fmt, va_list a
 		append(line, ": ");
 		append(line, strerror_r(error, reason, sizeof(reason)));
 	}
-	if ((size_t)n >= sizeof(line)) {
-		strcpy(line + sizeof(line) - sizeof("..."), "...");
+	tidy(line, (size_t)n >= sizeof(line));
+	deliver(level, level_words[level], line, NULL);
+	errno = saved;
+}
+
+void log_line_send(enum log_level level, const struct log_line *parts)
+{
+	char line[LOG_LINE_MAX];
+	int saved = errno;
+	int n;
+
+	if (!log_is_enabled(level) || parts->text.len == 0) {
+		return;
 	}
-	for (char *p = line; *p != '\0'; p++) {
-		if ((unsigned char)*p < ' ' || *p == 0x7f) {
-			*p = '?';
-		}
-	}
-	sink = atomic_load(&log_taker);
-	if (sink != NULL) {
-		sink(level, line);
-	} else if (atomic_load(&log_uses_syslog)) {
-		syslog(syslog_priorities[level], "%s%s", level_words[level], line);
-	} else {
-		write_line(level, line);
-	}
+	n = snprintf(line, sizeof(line), "%s", parts->text.data);
+	tidy(line, n < 0 || (size_t)n >= sizeof(line));
+	deliver(level, "", line, parts);
 	errno = saved;
 }
 
@@ -169,7 +189,7 @@ void log_error(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LEVEL_ERROR, 0, fmt, ap);
+	log_text(LOG_LEVEL_ERROR, 0, fmt, ap);
 	va_end(ap);
 }
 
@@ -178,7 +198,7 @@ void log_warn(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LEVEL_WARNING, errno, fmt, ap);
+	log_text(LOG_LEVEL_WARNING, errno, fmt, ap);
 	va_end(ap);
 }
 
@@ -187,7 +207,7 @@ void log_warnx(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LEVEL_WARNING, 0, fmt, ap);
+	log_text(LOG_LEVEL_WARNING, 0, fmt, ap);
 	va_end(ap);
 }
 
@@ -196,7 +216,7 @@ void log_info(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LEVEL_INFO, 0, fmt, ap);
+	log_text(LOG_LEVEL_INFO, 0, fmt, ap);
 	va_end(ap);
 }
 
@@ -205,6 +225,6 @@ void log_debug(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LEVEL_DEBUG, 0, fmt, ap);
+	log_text(LOG_LEVEL_DEBUG, 0, fmt, ap);
 	va_end(ap);
 }

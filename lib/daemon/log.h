@@ -4,11 +4,11 @@
 #include <stdbool.h>
 
 #include "value/attrs.h"
-#include "value/span.h"
 
 /*
- * One event, one line. To syslog (facility mail) or standard error (with <N>
- * priorities when that is systemd's journal). Any thread; errno is kept.
+ * One event, one line. To syslog (facility mail), or to standard error; when that is
+ * systemd's journal, to the journal itself (journal.h), or with <N> priorities where it
+ * takes no fields. Any thread; errno is kept.
  * Values that come from outside are escaped by the caller (buf_add_escaped).
  */
 enum log_level {

@@ -2,7 +2,7 @@
 #define CX_NOTIFY_H
 
 /*
- * The service manager, behind process.h: the only part that knows systemd. Nothing
+ * The service manager, behind process.h. Nothing
  * happens without NOTIFY_SOCKET, or where it was configured out.
  */
 void notify_ready(void);

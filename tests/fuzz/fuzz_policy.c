@@ -15,7 +15,7 @@ static bool answer(void *context, struct span body, struct buf *out, const char 
 	struct conversation *conversation = context;
 	struct policy_request request;
 	struct policy_answer result;
-	struct buf line;
+	struct log_line line;
 
 	if (policy_request_parse(body, &request, why) != CX_OK) {
 		return false;
@@ -26,11 +26,11 @@ static bool answer(void *context, struct span body, struct buf *out, const char 
 	if (policy_answer_is_logged(&result)) {
 		char memory[POLICY_LOG_MAX];
 
-		buf_init_fixed(&line, memory, sizeof(memory));
+		log_line_init_fixed(&line, memory, sizeof(memory));
 		policy_answer_log(&result, &request, &line);
-		FUZZ_CHECK(!line.failed);
-		for (size_t i = 0; i < line.len; i++) {
-			FUZZ_CHECK((unsigned char)line.data[i] >= ' ');
+		FUZZ_CHECK(!line.text.failed);
+		for (size_t i = 0; i < line.text.len; i++) {
+			FUZZ_CHECK((unsigned char)line.text.data[i] >= ' ');
 		}
 	}
 	return true;

@@ -17,6 +17,12 @@ from .wait import run, wait_for
 _ending = []
 
 
+def leave_to_end(milter, folder):
+    """Tells a milter to stop, and leaves it and its folder to judge_milters()."""
+    milter.begin_stop()
+    _ending.append((milter, folder))
+
+
 def judge_milters():
     """Waits for the milters of closed sites; the first complaint of all."""
     failures = []
@@ -247,7 +253,7 @@ log {{ level = "debug" }}
             if complaints := postfix.complaints():
                 failures.append(AssertionError("\n".join(complaints)))
         if self.daemons:
-            _ending.append((self.milter, self.folder))
+            leave_to_end(self.milter, self.folder)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         try:
@@ -259,4 +265,4 @@ log {{ level = "debug" }}
             raise failures[0]
 
 
-__all__ = ["BASE_LDIF", "Site", "judge_milters", "run"]
+__all__ = ["BASE_LDIF", "Site", "judge_milters", "leave_to_end", "run"]

@@ -131,17 +131,18 @@ static void ask(const struct small_site *site, const struct row *row, char actio
 	struct policy_request request = make_request(row);
 	struct policy_answer answer;
 	struct workspace workspace;
-	struct buf out, line;
+	struct log_line line;
+	struct buf out;
 
 	buf_init_fixed(&out, action, 256);
-	buf_init_fixed(&line, log, POLICY_LOG_MAX);
+	log_line_init_fixed(&line, log, POLICY_LOG_MAX);
 	ck_assert_int_eq(workspace_init(&workspace), CX_OK);
 	policy_decide(&site->view, &request, &workspace, &answer);
 	policy_answer_print(&answer, &out);
 	if (policy_answer_is_logged(&answer)) {
 		policy_answer_log(&answer, &request, &line);
 	}
-	ck_assert(!out.failed && !line.failed);
+	ck_assert(!out.failed && !line.text.failed);
 	workspace_release(&workspace);
 }
 
