@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import json
 import os
 import re
 import socket
@@ -208,6 +209,56 @@ def test_promtool_finds_nothing_to_say(crowded):
         done = subprocess.run([PROMTOOL, "check", "metrics"], text=True, capture_output=True,
                               input=crowded.get(name, "/metrics")[2], check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), name
+
+
+MONITORING = f"{TOP}/packaging/monitoring"
+SELECTOR = re.compile(r"\b(coexist_\w+)(?:\{([^}]*)\})?")
+MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
+
+
+def expressions():
+    """(where, PromQL) of the alerts and the dashboard."""
+    with open(f"{MONITORING}/coexist-alerts.yml", encoding="utf-8") as rules:
+        for expression in re.findall(r"^ +expr: (.*)$", rules.read(), re.M):
+            yield "alerts", expression
+    with open(f"{MONITORING}/coexist-dashboard.json", encoding="utf-8") as dashboard:
+        page = json.load(dashboard)
+    for panel in page["panels"]:
+        assert panel["type"] == "row" or panel["targets"], panel["title"]
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
+    for variable in page["templating"]["list"]:
+        yield "variables", variable["query"]["query"] if variable["type"] == "query" else ""
+
+
+def test_alerts_and_dashboard_name_series_that_there_are(crowded):
+    """With labels that they have, each alternative of a pattern too; and no family is left out."""
+    there = {key for name in DAEMONS for key in crowded.series(name)}
+    named = set()
+    for where, expression in expressions():
+        for family, labels in SELECTOR.findall(expression):
+            series = [key for key in there if key.partition("{")[0] == family]
+            assert series, f"{where}: there is no {family}"
+            named.add(family)
+            for label, _, pattern in MATCHER.findall(labels):
+                if label == "instance":  # Prometheus adds it
+                    continue
+                for value in pattern.replace("$directory", "corp").split("|"):
+                    assert any(f'{label}="{value}"' in key for key in series), \
+                        f'{where}: no {family} has {label}="{value}"'
+    assert families(named) == families_of_manual()
+
+
+def test_alerts_ring_when_they_should():
+    for what in (["check", "rules", "coexist-alerts.yml"],
+                 ["test", "rules", "coexist-alerts-test.yml"]):
+        done = subprocess.run([PROMTOOL, *what], cwd=MONITORING, text=True, capture_output=True,
+                              check=False)
+        assert done.returncode == 0 and "SUCCESS" in done.stdout, done.stdout + done.stderr
+    with open(f"{MONITORING}/coexist-alerts.yml", encoding="utf-8") as rules, \
+            open(f"{MONITORING}/coexist-alerts-test.yml", encoding="utf-8") as tests:
+        assert re.findall(r"- alert: (\w+)", rules.read()) == \
+            re.findall(r'alertname="(\w+)"', tests.read())
 
 
 def test_says_why_it_is_not_ready_and_when_it_is(watched):
