@@ -173,7 +173,6 @@ static int print_settings(struct site *site)
 {
 	const struct conf *conf = site->conf;
 	struct srs_hop hop;
-	int code;
 
 	if (conf->policyd.policy_listen[0] == NULL ||
 	    conf->policyd.map_listen[0] == NULL) {
@@ -189,16 +188,19 @@ static int print_settings(struct site *site)
 		    "enforce of the section milter is true, which is for Sendmail: the "
 		    "milter refuses what permit_mynetworks lets through");
 	}
+	if (conf->settings.observe) {
+		complain("observe is true: nothing is refused but by Postfix itself");
+	}
 	read_queue_directory(site->queue);
 	name_listener(site, conf->policyd.policy_listen[0], site->policy);
 	name_listener(site, conf->policyd.map_listen[0], site->map);
 	name_listener(site, conf->milter.listen, site->milter);
 	print_main(site);
-	code = srs_hop_read(conf, &hop);
-	if (code == EX_OK && !span_is_empty(hop.transport)) {
+	srs_hop_read(conf, &hop);
+	if (!span_is_empty(hop.transport)) {
 		print_hop(site, &hop);
 	}
-	return code;
+	return EX_OK;
 }
 
 static int run(const struct conf *conf, int argc, char **argv)

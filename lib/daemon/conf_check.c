@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "daemon/listener.h"
+#include "daemon/srs_hop.h"
 #include "value/address.h"
 #include "value/dn.h"
 
@@ -315,10 +316,29 @@ enum status check_transport(const char *value, const char *folder, struct buf *o
 	if (strpbrk(value, " \t") != NULL || strlen(value) > ADDRESS_VALUE_MAX) {
 		return wrong(err, value, "has a blank or is too long");
 	}
+	/* Postfix would look for a transport of that name, and mail would wait for it. */
+	if (memchr(value, '.', len) != NULL && colon[1] != '\0' &&
+	    stranger_in(colon + 1, DIGITS) == NULL) {
+		return wrong(err, value,
+		    "is a host and a port, not 'transport:nexthop' (say "
+		    "lmtp:inet:host:port or smtp:[host]:port)");
+	}
 	if (strncmp(value, "error:", 6) == 0 || strncmp(value, "retry:", 6) == 0) {
 		return wrong(err, value, "would refuse all mail");
 	}
 	return keep(value, out);
+}
+
+enum status check_hop(const char *value, const char *folder, struct buf *out,
+    struct errbuf *err)
+{
+	struct srs_hop hop;
+
+	if (!srs_hop_parse(value, &hop)) {
+		return wrong(err, value,
+		    "is not 'transport:[127.0.0.1]:port', a loopback address");
+	}
+	return check_transport(value, folder, out, err);
 }
 
 enum status check_user(const char *value, const char *folder, struct buf *out,

@@ -30,6 +30,7 @@ conf_check check_organization;
 conf_check check_postmaster;
 conf_check check_server;
 conf_check check_transport;
+conf_check check_hop;
 conf_check check_user;
 /* The title of a directory section: it names the directory in logs and commands. */
 conf_check check_title;

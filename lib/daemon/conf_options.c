@@ -132,7 +132,7 @@ static const struct option srs_options[] = {
 	{ "enable", OPTION_BOOL, "false", TOP(srs.enable) },
 	{ "domain", OPTION_TEXT, "", TOP(srs.domain), .check = check_domain },
 	{ "secret_file", OPTION_LIST, "", TOP(srs.secret_files), .check = check_path },
-	{ "hop", OPTION_TEXT, "", SETTING(srs_hop), .check = check_transport },
+	{ "hop", OPTION_TEXT, "", SETTING(srs_hop), .check = check_hop },
 	/* The day stamp in an SRS address has ten bits. */
 	{ "max_age", OPTION_MS, "21d", TOP(srs.max_age_ms), .min = DAY, .max = 1000 * DAY },
 };

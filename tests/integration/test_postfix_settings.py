@@ -87,7 +87,7 @@ def test_the_hop_is_what_the_tests_run(ctl):
     assert services == ["coexist-srs-cleanup", "[::1]:10027"]
     assert "srs has no hop" in ctl(more=srs % "").stderr
     done = ctl(more=srs % 'hop = "smtp:[192.0.2.1]:10027"')
-    assert done.returncode == 78 and "hop of the section srs" in done.stderr
+    assert done.returncode == 78 and "hop: 'smtp:[192.0.2.1]:10027' is not" in done.stderr
 
 
 def test_what_does_not_fit_is_said(ctl):
@@ -100,6 +100,7 @@ def test_what_does_not_fit_is_said(ctl):
     assert ctl("--role", "both").returncode == 64
     assert ctl("more").returncode == 64
     assert "enforce of the section milter" in ctl(milter_more="enforce = true").stderr
+    assert "observe is true" in ctl(more="observe = true").stderr
 
 
 @pytest.mark.parametrize("transport", ["lmtp:inet:127.0.0.1:24", ""])

@@ -145,6 +145,21 @@ static const struct {
 	    "t.conf:2: mailbox_transport: 'error:5.1.1 no' has a blank or is too long" },
 	{ DIRECTORY "policyd { mailbox_transport = \"retry:\" }\n",
 	    "t.conf:2: mailbox_transport: 'retry:' would refuse all mail" },
+	{ DIRECTORY "policyd { mailbox_transport = \"127.0.0.1:24\" }\n",
+	    "t.conf:2: mailbox_transport: '127.0.0.1:24' is a host and a port, not "
+	    "'transport:nexthop' (say lmtp:inet:host:port or smtp:[host]:port)" },
+#define WRONG_HOP(hop) { DIRECTORY "srs { hop = \"" hop "\" }\n", \
+	    "t.conf:2: hop: '" hop "' is not 'transport:[127.0.0.1]:port', a loopback address" }
+	WRONG_HOP("127.0.0.1:10027"),
+	WRONG_HOP("coexist-srs:127.0.0.1:10027"),
+	WRONG_HOP("coexist-srs:[127.0.0.1]"),
+	WRONG_HOP("coexist-srs:[192.0.2.1]:10027"),
+	WRONG_HOP("coexist-srs:[127.0.0.1]:0"),
+	WRONG_HOP("coexist-srs:[127.0.0.1]:65536"),
+	WRONG_HOP("coexist-srs:[::1]:x"),
+#undef WRONG_HOP
+	{ DIRECTORY "srs { hop = \":[::1]:10027\" }\n",
+	    "t.conf:2: hop: ':[::1]:10027' is not 'transport:nexthop'" },
 	{ DIRECTORY "srs { enable = true }\n", "t.conf:2: srs needs a domain to be enabled" },
 	{ DIRECTORY "srs { domain = \"a..b\" }\n", "t.conf:2: domain: 'a..b' is not a domain" },
 	{ DIRECTORY "srs { max_age = \"1h\" }\n", "t.conf:2: max_age: '1h' is not between 1d and 1000d" },
