@@ -144,16 +144,18 @@ static int run(const struct conf *conf)
 	return exit_code;
 }
 
+/* Of sessions that libmilter may still be closing when the process is about to end. */
+static struct session_env env = { .conf_context = &current,
+	.conf_hold = current_hold,
+	.keys_hold = current_hold_keys,
+	.judge = judge_by_store,
+	.judge_sender = judge_sender_by_store,
+	.now = now,
+	.counts = &counts };
+
 static int serve(const struct conf *conf, struct sockets sockets)
 {
 	bool is_tcp = strncmp(conf->milter.listen, "inet:", 5) == 0;
-	struct session_env env = { .conf_context = &current,
-		.conf_hold = current_hold,
-		.keys_hold = current_hold_keys,
-		.judge = judge_by_store,
-		.judge_sender = judge_sender_by_store,
-		.now = now,
-		.counts = &counts };
 	struct store_watch *store_watch;
 	struct metrics_http *metrics = NULL;
 	struct store *store;
