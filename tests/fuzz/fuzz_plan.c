@@ -234,7 +234,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	envelope_init(&envelope);
 	plan_init(&plan);
-	envelope_begin(&envelope, copy[0] & 1 ? MTA_SENDMAIL : MTA_POSTFIX, copy[0] & 2);
+	/* There are local submissions with Postfix only. */
+	envelope_begin(&envelope, (copy[0] & 3) == 1 ? MTA_SENDMAIL : MTA_POSTFIX, copy[0] & 2);
 	next_word(&rest, '\n');
 	while (rest.len > 0 && envelope.recipient_count < 40) {
 		struct span line = next_word(&rest, '\n');
