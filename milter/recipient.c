@@ -228,19 +228,17 @@ static void judge(struct session *session, const struct envelope *envelope,
 		.is_covered = envelope_is_covered,
 		.is_covered_context = &asker };
 	struct address sender;
-	bool is_nobodys = false;
+	enum status status = CX_OK;
 
 	if (must_own_sender(session)) {
-		if (address_parse_path(session->sender, &sender) == CX_OK) {
-			question.sender = &sender;
-		} else {
-			is_nobodys = true; /* whatever the MTA makes of it */
-		}
+		status = address_parse_path(session->sender, &sender);
+		question.sender = status == CX_OK ? &sender : NULL;
 	}
 	session->env->judge(session->env->judge_context, &question, &session->memory,
 	    out);
-	if (is_nobodys) {
-		out->sender = CX_NOTFOUND;
+	if (status != CX_OK) {
+		/* It is nobody's, whatever the MTA makes of it; or not known. */
+		out->sender = status == CX_ENOMEM ? CX_ETEMP : CX_NOTFOUND;
 	}
 }
 

@@ -83,18 +83,20 @@ static bool is_local_submission(const struct session *session,
 	       !facts->has_mailer;
 }
 
-/* Sendmail tells it in xtext; what is none it has not written, and stays. */
+/* Sendmail tells it in xtext; what is none it has not written, and stays. As pool_copy(). */
 static struct span keep_login(struct session *session, struct span given)
 {
-	struct span login;
+	struct span login = { NULL, 0 };
 	struct buf plain;
 
 	buf_init(&plain);
 	if (session->mta == MTA_SENDMAIL && given.len > 0 &&
-	    xtext_decode(given, &plain) == CX_OK && !plain.failed) {
+	    xtext_decode(given, &plain) == CX_OK) {
 		given = buf_span(&plain);
 	}
-	login = pool_copy(&session->pool, given);
+	if (!plain.failed) {
+		login = pool_copy(&session->pool, given);
+	}
 	buf_release(&plain);
 	return login;
 }
@@ -162,6 +164,14 @@ void session_mail(struct session *session, const struct session_sender *facts)
 	envelope_begin(&session->envelope, session->mta, session->is_local_submission);
 }
 
+/* Whether there is a message, of which nothing was lost for want of memory: not its client. */
+static bool is_known(const struct session *session)
+{
+	return session->conf != NULL && session->sender.ptr != NULL &&
+	       session->client.login.ptr != NULL &&
+	       session->client.certificate_fingerprint.ptr != NULL;
+}
+
 struct answer session_rcpt(struct session *session, const char *const *arguments,
     struct span mailer)
 {
@@ -172,7 +182,7 @@ struct answer session_rcpt(struct session *session, const char *const *arguments
 	};
 	struct counts *counts = session->env->counts;
 	uint64_t start_ns = histogram_clock_ns();
-	struct answer answer = session->conf != NULL && session->sender.ptr != NULL
+	struct answer answer = is_known(session)
 				   ? recipient_decide(session, arguments, mailer)
 				   : answer_with(&answer_temporary_failure);
 

@@ -98,10 +98,16 @@ static enum status add_extension(const struct query *query, const struct found *
 	char memory[2 * ADDRESS_VALUE_MAX + 1];
 	struct buf local;
 	struct address plain = *primary;
+	struct span extension;
+	enum status status =
+	    address_extension(&query->address, found->base_len, &extension);
 
+	if (status != CX_OK) {
+		return status;
+	}
 	buf_init_fixed(&local, memory, sizeof(memory));
 	buf_add(&local, plain.local, plain.local_len);
-	buf_add_span(&local, address_extension(&query->address, found->base_len));
+	buf_add_span(&local, extension);
 	return address_make("smtp", buf_span(&local),
 	    (struct span){ plain.domain, plain.domain_len }, primary);
 }
@@ -129,7 +135,7 @@ static enum map_status lookup_primary_map(struct query *query, struct buf *value
 	if (status == CX_OK && found.by == FOUND_BY_BASE) {
 		status = add_extension(query, &found, &primary);
 	}
-	if (status == CX_ETEMP || status == CX_EFORMAT) {
+	if (status == CX_ETEMP || status == CX_EFORMAT || status == CX_ENOMEM) {
 		return MAP_TEMPORARY;
 	}
 	if (status != CX_OK) {
@@ -201,10 +207,13 @@ static const struct map *find_map(struct span name)
  */
 static enum status parse_address(struct span key, struct address *out)
 {
-	if (key.len > 0 && key.ptr[0] == '"' && address_parse_path(key, out) == CX_OK) {
-		return CX_OK;
+	enum status status = CX_EINVAL;
+
+	if (key.len > 0 && key.ptr[0] == '"') {
+		status = address_parse_path(key, out);
 	}
-	return address_parse_internal(key, out);
+	return status == CX_OK || status == CX_ENOMEM ? status
+						      : address_parse_internal(key, out);
 }
 
 static enum map_status query_address(const struct map *map, struct query *query,

@@ -19,38 +19,53 @@ static bool is_login_word(struct span login)
 	return login.len > 0;
 }
 
+/* What is being made of an object. */
+struct logins {
+	const struct view *view;
+	const struct record_id *owner;
+	struct buf *value;
+	bool
+	    is_unsure; /* one could not be looked up: without it the list would be false */
+};
+
 /* Only what authorize_sender() would take: it must mean this object and no other. */
-static void add_login(const struct query *query, struct span login,
-    const struct record_id *owner, struct buf *value)
+static void add_login(struct logins *logins, struct span login)
 {
 	struct record_id id;
 	struct recipient account;
+	enum status status;
 
-	if (!is_login_word(login) ||
-	    lookup_login(query->view, login, &id, &account) != CX_OK ||
-	    !record_id_equal(&id, owner)) {
+	if (!is_login_word(login)) {
 		return;
 	}
-	buf_add_text(value, value->len > 0 ? ", " : "");
-	buf_add_span(value, login);
+	status = lookup_login(logins->view, login, &id, &account);
+	if (status == CX_ETEMP || status == CX_EFORMAT) {
+		logins->is_unsure = true;
+	}
+	if (status == CX_OK && record_id_equal(&id, logins->owner)) {
+		buf_add_text(logins->value, logins->value->len > 0 ? ", " : "");
+		buf_add_span(logins->value, login);
+	}
 }
 
-static void add_address_as_login(const struct query *query, struct span text,
-    const struct record_id *owner, struct buf *value)
+static void add_address_as_login(struct logins *logins, struct span text)
 {
 	struct address address;
 	char memory[ADDRESS_VALUE_MAX + ADDRESS_DOMAIN_MAX + 2];
 	struct buf internal;
+	enum status status = address_parse_typed(text, &address);
 
-	if (address_parse_typed(text, &address) != CX_OK ||
-	    !address_is_smtp(&address)) {
+	if (status == CX_ENOMEM) {
+		logins->is_unsure = true;
+	}
+	if (status != CX_OK || !address_is_smtp(&address)) {
 		return;
 	}
 	buf_init_fixed(&internal, memory, sizeof(memory));
 	buf_add(&internal, address.local, address.local_len);
 	buf_add_char(&internal, '@');
 	buf_add(&internal, address.domain, address.domain_len);
-	add_login(query, buf_span(&internal), owner, value);
+	add_login(logins, buf_span(&internal));
 }
 
 static bool values_contain(struct values values, struct span text)
@@ -66,32 +81,37 @@ static bool values_contain(struct values values, struct span text)
 }
 
 /* Those of `values` that are not in `seen` too. */
-static void add_addresses_as_logins(const struct query *query, struct values values,
-    struct values seen, const struct record_id *owner, struct buf *value)
+static void add_addresses_as_logins(struct logins *logins, struct values values,
+    struct values seen)
 {
 	struct span text;
 
 	while (values_next(&values, &text)) {
 		if (!values_contain(seen, text)) {
-			add_address_as_login(query, text, owner, value);
+			add_address_as_login(logins, text);
 		}
 	}
 }
 
-static void add_logins(const struct query *query, const struct found *found,
+/* False: not all could be looked up. */
+static bool add_logins(const struct query *query, const struct found *found,
     struct buf *value)
 {
+	struct logins logins = {
+		.view = query->view, .owner = &found->id, .value = value
+	};
 	const struct recipient *r = &found->recipient;
 	const struct values none = { .tag = 0 };
-	struct values logins = r->logins;
+	struct values names = r->logins;
 	struct span login;
 
-	while (values_next(&logins, &login)) {
-		add_login(query, login, &found->id, value);
+	while (values_next(&names, &login)) {
+		add_login(&logins, login);
 	}
-	add_addresses_as_logins(query, r->primaries, none, &found->id, value);
-	add_addresses_as_logins(query, r->mails, r->primaries, &found->id, value);
-	add_addresses_as_logins(query, r->proxies, r->mails, &found->id, value);
+	add_addresses_as_logins(&logins, r->primaries, none);
+	add_addresses_as_logins(&logins, r->mails, r->primaries);
+	add_addresses_as_logins(&logins, r->proxies, r->mails);
+	return !logins.is_unsure;
 }
 
 enum map_status map_lookup_login(struct query *query, struct buf *value)
@@ -109,8 +129,8 @@ enum map_status map_lookup_login(struct query *query, struct buf *value)
 	if (status == CX_ETEMP || status == CX_EFORMAT) {
 		return MAP_TEMPORARY;
 	}
-	if (status == CX_OK) {
-		add_logins(query, &found, value);
+	if (status == CX_OK && !add_logins(query, &found, value)) {
+		return MAP_TEMPORARY;
 	}
 	if (value->len > 0) {
 		return MAP_FOUND;

@@ -159,11 +159,12 @@ void deliver(struct expansion *x, const struct destination *to, const struct pat
 }
 
 /* `base`, or in `room` the same with an extension; as it is where that would be too long. */
-static const struct address *extend(const struct address *base, struct span extension,
-    struct address *room)
+static const struct address *extend(struct expansion *x, const struct address *base,
+    struct span extension, struct address *room)
 {
 	char memory[ADDRESS_LOCAL_MAX + 1];
 	struct buf local;
+	enum status status;
 
 	if (span_is_empty(extension)) {
 		return base;
@@ -171,15 +172,18 @@ static const struct address *extend(const struct address *base, struct span exte
 	buf_init_fixed(&local, memory, sizeof(memory));
 	buf_add(&local, base->local, base->local_len);
 	buf_add_span(&local, extension);
-	if (local.failed || address_make("smtp", buf_span(&local), address_domain(base),
-				room) != CX_OK) {
+	if (local.failed) {
 		return base;
 	}
-	return room;
+	status = address_make("smtp", buf_span(&local), address_domain(base), room);
+	if (status == CX_ENOMEM) {
+		x->failure = CX_ETEMP;
+	}
+	return status == CX_OK ? room : base;
 }
 
-struct span own_extension(const struct found *found, const struct address *via,
-    const struct path *path, char memory[ADDRESS_LOCAL_MAX + 1])
+struct span own_extension(struct expansion *x, const struct found *found,
+    const struct address *via, const struct path *path, char memory[ADDRESS_LOCAL_MAX + 1])
 {
 	struct span own;
 	struct buf both;
@@ -187,7 +191,9 @@ struct span own_extension(const struct found *found, const struct address *via,
 	if (via == NULL || found->by != FOUND_BY_BASE) {
 		return path->extension;
 	}
-	own = address_extension(via, found->base_len);
+	if (address_extension(via, found->base_len, &own) != CX_OK) {
+		x->failure = CX_ETEMP;
+	}
 	if (span_is_empty(path->extension)) {
 		return own;
 	}
@@ -205,7 +211,7 @@ void deliver_foreign(struct expansion *x, const struct address *address,
 	};
 	struct address room;
 
-	to.address = extend(address, path->extension, &room);
+	to.address = extend(x, address, path->extension, &room);
 	deliver(x, &to, path);
 }
 
@@ -263,7 +269,7 @@ void deliver_self(struct expansion *x, const struct found *found,
 	to.rule = path->kind == DELIVERY_SELF ? RULE_MAILBOX : path->rule;
 	if (via != NULL && found->by != FOUND_ENCAPSULATED &&
 	    !x->view->settings->rewrite_to_primary) {
-		to.address = extend(via, path->extension, &room);
+		to.address = extend(x, via, path->extension, &room);
 		deliver(x, &to, path);
 		return;
 	}
@@ -282,7 +288,7 @@ void deliver_self(struct expansion *x, const struct found *found,
 	if (expansion_failed(x, status)) {
 		return;
 	}
-	to.address = extend(&primary, own_extension(found, via, path, memory), &room);
+	to.address = extend(x, &primary, own_extension(x, found, via, path, memory), &room);
 	if (path->kind == DELIVERY_SELF && via != NULL) {
 		address_key(via, &before);
 		address_key(to.address, &after);
@@ -345,7 +351,7 @@ void deliver_own_target(struct expansion *x, const struct found *found,
 	struct path target_path;
 	struct address room;
 
-	to.address = extend(target, own_extension(found, via, path, memory), &room);
+	to.address = extend(x, target, own_extension(x, found, via, path, memory), &room);
 	target_path = path_to_target(x, path, to.address);
 	as_target.by = FOUND_LITERALLY;
 	to.found = &as_target;

@@ -36,7 +36,7 @@ void deliver_own_target(struct expansion *, const struct found *,
  * The extension that a delivery of this object itself keeps: its own, and what came along.
  * `memory` may be used for it.
  */
-struct span own_extension(const struct found *, const struct address *via,
+struct span own_extension(struct expansion *, const struct found *, const struct address *via,
     const struct path *, char memory[ADDRESS_LOCAL_MAX + 1]);
 
 /* A reference to nothing, or the asked address that nobody has. */

@@ -358,7 +358,7 @@ static void expand_object(struct expansion *x, const struct found *found,
 	}
 	returned = !is_plain && was_expanded(x, found->id.uuid);
 	if (x->view->settings->propagate_extension) {
-		down.extension = own_extension(found, via, path, memory);
+		down.extension = own_extension(x, found, via, path, memory);
 		x->has_extension = x->has_extension || !span_is_empty(down.extension);
 	}
 	if (!is_plain && !returned && is_done(x, found, path, &visit)) {

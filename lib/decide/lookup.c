@@ -327,9 +327,14 @@ static enum status owner_of_address_login(const struct view *view, struct span l
 	struct address address;
 	struct key key;
 
-	if (memchr(login.len ? login.ptr : "", '@', login.len) == NULL ||
-	    address_parse_internal(login, &address) != CX_OK) {
+	enum status status;
+
+	if (memchr(login.len ? login.ptr : "", '@', login.len) == NULL) {
 		return CX_NOTFOUND;
+	}
+	status = address_parse_internal(login, &address);
+	if (status != CX_OK) {
+		return status == CX_ENOMEM ? CX_ETEMP : CX_NOTFOUND;
 	}
 	address_key(&address, &key);
 	return owner_of_key(view, &key, RANK_OWN, out);
@@ -380,22 +385,36 @@ enum status lookup_login(const struct view *view, struct span login, struct reco
 	return status == CX_OK ? read_recipient(view, id, out) : status;
 }
 
-enum status lookup_inner(const struct address *outer, struct address *inner)
+/* CX_NOTFOUND: it is not encapsulated, or does not decode. CX_ETEMP. */
+static enum status decode_any(const struct address *outer, struct address *inner)
 {
-	if (!address_is_smtp(outer) || imcea_decode(outer, inner) != CX_OK ||
-	    strcmp(inner->type, "smtp") == 0 || strcmp(inner->type, "x500") == 0 ||
-	    strcmp(inner->type, "ex") == 0) {
-		return CX_NOTFOUND;
+	enum status status = imcea_decode(outer, inner);
+
+	if (status == CX_OK) {
+		return CX_OK;
 	}
-	return CX_OK;
+	return status == CX_ENOMEM ? CX_ETEMP : CX_NOTFOUND;
 }
 
-bool lookup_is_trick(const struct address *address)
+static bool is_trick(const struct address *inner)
+{
+	return strcmp(inner->type, "smtp") == 0 || strcmp(inner->type, "x500") == 0;
+}
+
+enum status lookup_inner(const struct address *outer, struct address *inner)
+{
+	enum status status = decode_any(outer, inner);
+
+	return status == CX_OK &&
+		(is_trick(inner) || strcmp(inner->type, "ex") == 0) ? CX_NOTFOUND : status;
+}
+
+enum status lookup_trick(const struct address *address)
 {
 	struct address inner;
+	enum status status = decode_any(address, &inner);
 
-	return address_is_smtp(address) && imcea_decode(address, &inner) == CX_OK &&
-	    (strcmp(inner.type, "smtp") == 0 || strcmp(inner.type, "x500") == 0);
+	return status == CX_OK && !is_trick(&inner) ? CX_NOTFOUND : status;
 }
 
 /* The first address of `values` that lies in a domain of ours; only `owner`'s if there is one. */

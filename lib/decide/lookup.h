@@ -47,11 +47,14 @@ enum status lookup_login(const struct view *, struct span login, struct record_i
 
 /*
  * What an IMCEA address of ours may be routed by: its inner address, where the type may be
- * routed at all (not SMTP, X500 or EX). CX_NOTFOUND else.
+ * routed at all (not SMTP, X500 or EX). CX_NOTFOUND else; CX_ETEMP.
  */
 enum status lookup_inner(const struct address *, struct address *inner);
-/* Whether the local part encapsulates a type that is never decapsulated (a relay trick). */
-bool lookup_is_trick(const struct address *);
+/*
+ * Whether the local part encapsulates a type that is never decapsulated (a relay trick). CX_OK: it
+ * does; CX_NOTFOUND; CX_ETEMP.
+ */
+enum status lookup_trick(const struct address *);
 
 /* The first of the object's addresses that lies in a domain of ours and is really its own. */
 enum status lookup_primary(const struct view *, const struct found *, struct address *out);

@@ -248,8 +248,11 @@ static enum status route_leads_to_us(const struct view *view, struct span local)
 	enum status status = CX_NOTFOUND;
 
 	while (status == CX_NOTFOUND && address_split_route(local, &local, &domain)) {
-		if (domain_canonical(domain, name) == CX_OK) {
+		status = domain_canonical(domain, name);
+		if (status == CX_OK) {
 			status = find_domain(view, span_of(name), &ours, &id);
+		} else if (status != CX_ENOMEM) {
+			status = CX_NOTFOUND;
 		}
 	}
 	return status;

@@ -307,10 +307,14 @@ static enum status route_unknown(const struct view *view, const struct address *
 		    domain->rewrite_domain, &other);
 		/* One step: a domain that is rewritten into one that is rewritten is no
 		 * delivery; resolve() has followed it to the end. */
+		if (status == CX_ENOMEM) {
+			return CX_ETEMP;
+		}
 		return status == CX_OK ? route_by_space(view, &other, out, sources)
 				       : CX_NOTFOUND;
 	}
-	if (lookup_inner(address, &other) == CX_OK) {
+	status = lookup_inner(address, &other);
+	if (status == CX_OK) {
 		status = route_by_space(view, &other, out, sources);
 	}
 	if (status == CX_NOTFOUND) {
@@ -335,8 +339,14 @@ static enum status route_object(const struct view *view, const struct address *a
 	if (recipient->kind == RECIPIENT_MAILBOX) {
 		return route_to_mailboxes(view, out);
 	}
-	if (found->by == FOUND_ENCAPSULATED && lookup_inner(address, &inner) == CX_OK) {
-		return route_by_space(view, &inner, out, sources);
+	if (found->by == FOUND_ENCAPSULATED) {
+		enum status status = lookup_inner(address, &inner);
+
+		if (status != CX_NOTFOUND) {
+			return status == CX_OK
+				   ? route_by_space(view, &inner, out, sources)
+				   : status;
+		}
 	}
 	return route_in_domain(view, address, domain, out, sources);
 }

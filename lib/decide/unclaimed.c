@@ -54,6 +54,7 @@ static void expand_postmaster(struct expansion *x, const struct path *path)
 	struct path next = *path;
 	struct address postmaster, own;
 	struct key configured;
+	enum status status;
 
 	next.is_asked = false;
 	next.is_postmaster = true;
@@ -63,10 +64,14 @@ static void expand_postmaster(struct expansion *x, const struct path *path)
 	if (address_make("smtp", SPAN("postmaster"), nothing, &own) != CX_OK) {
 		return;
 	}
-	if (address_parse_typed(span_of(x->view->settings->postmaster), &postmaster) != CX_OK ||
-	    postmaster.domain_len == 0) {
-		if (address_parse_typed(span_of(x->view->settings->postmaster), &own) != CX_OK) {
-			(void)address_make("smtp", SPAN("postmaster"), nothing, &own);
+	status = address_parse_typed(span_of(x->view->settings->postmaster), &postmaster);
+	if (status == CX_ENOMEM) {
+		x->failure = CX_ETEMP;
+		return;
+	}
+	if (status != CX_OK || postmaster.domain_len == 0) {
+		if (status == CX_OK) {
+			own = postmaster;
 		}
 		deliver_unclaimed(x, &own, RULE_POSTMASTER, &next);
 		return;
@@ -106,8 +111,9 @@ static enum status expand_one_off(struct expansion *x, const struct address *add
 	struct address inner;
 	enum status status;
 
-	if (lookup_inner(address, &inner) != CX_OK) {
-		return CX_NOTFOUND;
+	status = lookup_inner(address, &inner);
+	if (status == CX_NOTFOUND || expansion_failed(x, status)) {
+		return status;
 	}
 	buf_init_fixed(&next_hop, memory, sizeof(memory));
 	status = route_by_space(x->view, &inner, &next_hop, &x->sources);
@@ -126,6 +132,8 @@ static enum status expand_one_off(struct expansion *x, const struct address *add
 void expand_unclaimed(struct expansion *x, const struct address *address,
     const struct domain *domain, const struct path *path)
 {
+	enum status status;
+
 	if (wrapped_is(x->view, address)) {
 		expand_wrapped(x, address, path);
 		return;
@@ -134,9 +142,12 @@ void expand_unclaimed(struct expansion *x, const struct address *address,
 	if (expand_one_off(x, address, path) != CX_NOTFOUND) {
 		return;
 	}
-	if (lookup_is_trick(address)) {
+	status = lookup_trick(address);
+	if (status == CX_OK) {
 		/* Whoever decapsulates it behind us would relay it. */
 		note_missing_address(x, path, address);
+	}
+	if (status == CX_OK || expansion_failed(x, status)) {
 		return;
 	}
 	switch (domain->type) {

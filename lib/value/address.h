@@ -154,8 +154,8 @@ void digest_of(struct span text, uint8_t out[KEY_DIGEST_SIZE]);
  * `delimiters` may hold several characters; "" never splits.
  */
 bool address_next_base(const struct address *, const char *delimiters, size_t *len);
-/* The extension (with its delimiter) as written, for a base of `len` folded bytes. */
-struct span address_extension(const struct address *, size_t len);
+/* The extension (with its delimiter) as written, for a base of `len` folded bytes. CX_ENOMEM. */
+enum status address_extension(const struct address *, size_t len, struct span *out);
 
 /*
  * External form: SMTP as RFC 5321 wants it on the wire, local part quoted where

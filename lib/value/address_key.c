@@ -2,7 +2,7 @@
 
 /*
  * Only the plain functions of SHA-256 neither allocate nor fail, and a key must
- * do neither in the middle of a decision. OpenSSL 3 prefers EVP, which may.
+ * do neither in the middle of a decision. OpenSSL 3 prefers EVP, which may; so may SHA256().
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
@@ -74,8 +74,11 @@ struct span key_span(const struct key *key)
 void digest_of(struct span text, uint8_t out[KEY_DIGEST_SIZE])
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
+	SHA256_CTX context;
 
-	SHA256((const unsigned char *)text.ptr, text.len, digest);
+	SHA256_Init(&context);
+	SHA256_Update(&context, text.ptr, text.len);
+	SHA256_Final(digest, &context);
 	memcpy(out, digest, KEY_DIGEST_SIZE);
 }
 
@@ -119,24 +122,31 @@ bool address_next_base(const struct address *address, const char *delimiters, si
 	return false;
 }
 
-/* Whether the first `end` bytes as written fold to the first `len` folded ones. */
-static bool folds_to(const struct address *address, size_t end, size_t len)
+/* CX_OK: the first `end` bytes as written fold to the first `len` folded ones. CX_ENOMEM. */
+static enum status folds_to(const struct address *address, size_t end, size_t len)
 {
 	char memory[3 * ADDRESS_VALUE_MAX + 1];
 	struct buf folded;
+	enum status status;
 
 	buf_init_fixed(&folded, memory, sizeof(memory));
-	return utf8_fold((struct span){ address->local, end }, &folded) == CX_OK &&
-	    span_equal(buf_span(&folded), (struct span){ address->folded, len });
+	status = utf8_fold((struct span){ address->local, end }, &folded);
+	if (status == CX_OK &&
+	    !span_equal(buf_span(&folded), (struct span){ address->folded, len })) {
+		status = CX_NOTFOUND;
+	}
+	return status;
 }
 
-struct span address_extension(const struct address *address, size_t len)
+enum status address_extension(const struct address *address, size_t len, struct span *out)
 {
 	struct span local = { address->local, address->local_len };
+	enum status status = CX_OK;
 	size_t at = len;
 
+	*out = (struct span){ NULL, 0 };
 	if (len >= address->folded_len) {
-		return (struct span){ NULL, 0 };
+		return CX_OK;
 	}
 	/*
 	 * Folding may change lengths, so the place is searched for. It is a character
@@ -147,10 +157,15 @@ struct span address_extension(const struct address *address, size_t len)
 			char c = local.ptr[at];
 			bool may_be_it = c == address->folded[len] || (unsigned char)c >= 0xc0;
 
-			if (may_be_it && folds_to(address, at, len)) {
+			status = may_be_it ? folds_to(address, at, len) : CX_NOTFOUND;
+			if (status == CX_OK || status == CX_ENOMEM) {
 				break;
 			}
 		}
 	}
-	return (struct span){ local.ptr + at, local.len - at };
+	if (status == CX_ENOMEM) {
+		return status;
+	}
+	*out = (struct span){ local.ptr + at, local.len - at };
+	return CX_OK;
 }
