@@ -14,6 +14,7 @@ struct work {
 	void *context;
 	size_t left; /* recipients that are not cut */
 	unsigned cut_count;
+	struct span lost; /* the first with nothing left, as typed */
 };
 
 /* Whether an address may stand in a local part as it is. */
@@ -98,6 +99,9 @@ static enum status decide(struct work *work, const struct envelope_entry *entry,
 	if (resolution->verdict != VERDICT_LOOP || !resolution->was_here) {
 		return CX_ETEMP; /* it took mail at RCPT: whatever is wrong now may pass */
 	}
+	if (work->lost.len == 0) {
+		work->lost = entry->typed;
+	}
 	return work->out->mta == MTA_SENDMAIL ? CX_NOTFOUND
 					      : cut(work, entry, resolution);
 }
@@ -133,7 +137,7 @@ static enum status take(struct work *work, const struct envelope *before,
 }
 
 enum status again_decide(const struct envelope *before, unsigned max_deliveries,
-    again_judge *judge, void *context, struct envelope *out)
+    again_judge *judge, void *context, struct envelope *out, struct span *lost)
 {
 	struct work work = {
 		.out = out,
@@ -154,5 +158,6 @@ enum status again_decide(const struct envelope *before, unsigned max_deliveries,
 	if (status == CX_OK && before->recipient_count > 0 && work.left == 0) {
 		status = CX_NOTFOUND;
 	}
+	*lost = work.lost;
 	return status;
 }

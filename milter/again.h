@@ -20,10 +20,11 @@ typedef const struct resolution *again_judge(void *context, const struct address
 
 /*
  * `out` is begun and becomes the envelope to go by. CX_OK. CX_NOTFOUND: nobody is left, or this
- * MTA cannot bounce one recipient alone: the message is refused. CX_ETEMP: one of them cannot be
+ * MTA cannot bounce one recipient alone: the message is refused, and `*lost` is the first recipient
+ * of which nothing is left, as typed (borrowed from `before`). CX_ETEMP: one of them cannot be
  * decided now; CX_ENOMEM.
  */
 enum status again_decide(const struct envelope *before, unsigned max_deliveries,
-    again_judge *judge, void *context, struct envelope *out);
+    again_judge *judge, void *context, struct envelope *out, struct span *lost);
 
 #endif

@@ -387,7 +387,8 @@ enum status envelope_add(struct envelope *envelope, const struct envelope_entry 
     const struct resolution *resolution, unsigned max_deliveries)
 {
 	struct envelope_recipient recipient = { .path_count = resolution->delivery_count,
-		.is_covered = resolution->is_covered };
+		.is_covered = resolution->is_covered,
+		.was_here = resolution->was_here };
 	enum status status;
 
 	assert(resolution->delivery_count > 0 || resolution->is_covered);

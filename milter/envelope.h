@@ -55,6 +55,8 @@ struct envelope_recipient {
 	size_t path_count;
 	/* Groups behind it are expanded for another recipient: it has fewer paths, or none. */
 	bool is_covered;
+	/* The message was here before: what was expanded then is left out. */
+	bool was_here;
 	struct span object; /* DN */
 };
 

@@ -102,7 +102,7 @@ static enum status make_plan(struct session *session, struct span queue_id)
 static struct answer refuse_message(const struct session *session, enum status status)
 {
 	if (status == CX_NOTFOUND) {
-		answer_report(session, SPAN(""), verdict_text(VERDICT_LOOP),
+		answer_report(session, session->lost, verdict_text(VERDICT_LOOP),
 		    rule_text(RULE_LOOP), &came_back, false);
 		return answer_with(&came_back);
 	}

@@ -343,7 +343,8 @@ enum status recipient_decide_again(struct session *session)
 	}
 	envelope_init(&again.envelope);
 	status = again_decide(&session->envelope,
-	    session->conf->settings.max_deliveries, judge_again, &again, &again.envelope);
+	    session->conf->settings.max_deliveries, judge_again, &again, &again.envelope,
+	    &session->lost);
 	if (status != CX_OK) {
 		envelope_release(&again.envelope);
 		return status;

@@ -77,15 +77,30 @@ static void start_line(struct log_line *line, struct span queue_id)
 }
 
 static void end_line(struct log_line *line, const struct envelope_recipient *recipient,
-    const struct envelope_path *path)
+    struct span action, enum rule rule)
 {
 	log_line_add_value(line, "orig_to=<", LOG_FIELD_ORIG_TO,
 	    dsn_strip_brackets(recipient->typed), ">");
-	log_line_add_value(line, ", action=", LOG_FIELD_ACTION,
-	    span_of(action_text(path->kind)), "");
+	log_line_add_value(line, ", action=", LOG_FIELD_ACTION, action, "");
 	log_line_add_value(line, ", object=\"", LOG_FIELD_OBJECT, recipient->object, "\"");
-	log_line_add_value(line, ", rule=", LOG_FIELD_RULE,
-	    span_of(rule_text((enum rule)path->rule)), "");
+	log_line_add_value(line, ", rule=", LOG_FIELD_RULE, span_of(rule_text(rule)), "");
+}
+
+static void end_path(struct log_line *line, const struct envelope_recipient *recipient,
+    const struct envelope_path *path)
+{
+	end_line(line, recipient, span_of(action_text(path->kind)), (enum rule)path->rule);
+}
+
+/* Who wonders why mail was not forwarded this time finds the reason. */
+static void report_return(const struct envelope_recipient *recipient,
+    struct span queue_id)
+{
+	struct log_line line;
+
+	start_line(&line, queue_id);
+	end_line(&line, recipient, SPAN("returned"), RULE_LOOP);
+	send(LOG_LEVEL_INFO, &line);
 }
 
 static void report_recipient(const struct envelope *envelope,
@@ -104,12 +119,15 @@ static void report_recipient(const struct envelope *envelope,
 			changed++;
 		}
 	}
+	if (recipient->was_here) {
+		report_return(recipient, queue_id);
+	}
 	if (first == NULL && !recipient->is_covered) {
 		return;
 	}
 	if (first == NULL || changed > REPORT_LINES_MAX) {
 		start_line(&line, queue_id);
-		end_line(&line, recipient, first ? first : &elsewhere);
+		end_path(&line, recipient, first ? first : &elsewhere);
 		buf_printf(&line.text, ", count=%zu", changed);
 		send(LOG_LEVEL_INFO, &line);
 		return;
@@ -123,7 +141,7 @@ static void report_recipient(const struct envelope *envelope,
 		start_line(&line, queue_id);
 		log_line_add_value(&line, "to=<", LOG_FIELD_TO,
 		    envelope->addresses[path->address].text, ">, ");
-		end_line(&line, recipient, path);
+		end_path(&line, recipient, path);
 		send(LOG_LEVEL_INFO, &line);
 	}
 }

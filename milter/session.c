@@ -33,6 +33,7 @@ static void forget_message(struct session *session)
 	session->keys = NULL;
 	session->sender = (struct span){ NULL, 0 };
 	session->new_sender = (struct span){ NULL, 0 };
+	session->lost = (struct span){ NULL, 0 };
 	session->kept_sender = NULL;
 	session->client = (struct relay_facts){ 0 };
 	envelope_release(&session->envelope);

@@ -32,6 +32,7 @@ struct session {
 	struct keys *keys;
 	struct span sender;
 	struct span new_sender;  /* by SRS; empty: it stays */
+	struct span lost;	 /* where it came back: see again_decide() */
 	const char *kept_sender; /* why it stays though SRS is wanted; NULL */
 	struct relay_facts client;
 	bool is_enforcing;

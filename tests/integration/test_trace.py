@@ -58,8 +58,13 @@ def test_only_what_is_expanded_or_handed_on_is_traced(gw):
 ])
 def test_a_redirected_mailbox_takes_what_comes_back(gw, recipient, sink, fate):
     ledger_id, message = send_first(gw, recipient, sink)
-    assert send_back(gw, ledger_id, {recipient: fate, "bob@acme.example": HERE["bob"]},
-                     headers_of(message)).ok
+    reply = send_back(gw, ledger_id, {recipient: fate, "bob@acme.example": HERE["bob"]},
+                      headers_of(message))
+    assert reply.ok
+    # Who wonders where the rest is finds it in the log.
+    said, = gw.milter.log_lines(f"{reply.text.split()[-1]}: ")
+    assert re.search(f': orig_to=<{recipient}>, action=returned, object="uid=[a-z]+,.*", '
+                     "rule=loop$", said)
 
 
 @pytest.mark.parametrize("recipient, sink", [
@@ -77,6 +82,7 @@ def test_who_has_nothing_left_is_bounced_alone(gw, recipient, sink):
     # When there is nobody else, the client is told.
     reply = send_back(gw, ledger_id, {recipient: At()}, headers_of(message))
     assert reply.status == "554 5.4.6"
+    assert gw.milter.log_lines(f"reject: .* to=<{recipient}>, verdict=loop, .*554 5.4.6")
 
 
 def test_a_trace_says_nothing_of_another_message(gw):
