@@ -17,8 +17,7 @@ DEBIAN = pathlib.Path(TOP, "packaging", "debian")
 SERVICES = ("coexist-syncd", "coexist-milter", "coexist-policyd")
 # What rules moves out of the way, or makes beside "make install".
 NOT_PACKAGED = {"etc/coexist/coexist.conf.example"}
-MADE_BY_RULES = {"usr/share/coexist/coexist.conf.template", "usr/share/coexist/directory-key",
-                 "usr/share/doc/coexist/examples/coexist.conf"}
+MADE_BY_RULES = {"usr/share/coexist/directory-key", "usr/share/doc/coexist/examples/coexist.conf"}
 
 
 def run(*command, **options):
@@ -124,19 +123,41 @@ def listed(*names):
     return {line for line in lines if line and not line.startswith("#")}
 
 
-def test_packages_hold_what_is_installed(installed):
-    """As "make install" with --prefix=/usr --sysconfdir=/etc would name it."""
-    root, prefix = installed
-    files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
-    files = {"lib/" + f.removeprefix("lib/") if f.startswith("lib/systemd") else
-             f if f.startswith("etc/") else f"usr/{f}" for f in files}
+@pytest.fixture(scope="module")
+def files(installed):
+    """As "make install" with --prefix=/usr --sysconfdir=/etc would name them."""
+    prefix = installed[1]
+    found = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
+    return {f if f.startswith("etc/") else f"usr/{f}" for f in found if not f.startswith("var/")}
+
+
+def select(files, patterns):
+    """The files that any of them names, itself or by its folder. None may be in vain."""
     wanted = set()
-    for pattern in listed("coexist.install", "coexist-schema.install", "coexist.manpages",
-                          "coexist-schema.manpages", "not-installed") - MADE_BY_RULES:
-        found = {f for f in files if pathlib.PurePath(f).match(pattern)}
+    for pattern in patterns:
+        found = {f for f in files
+                 if pathlib.PurePath(f).match(pattern) or f.startswith(pattern + "/")}
         assert found, f"{pattern}: not installed by make"
         wanted |= found
-    assert files - NOT_PACKAGED == wanted
+    return wanted
+
+
+def test_debian_packages_hold_what_is_installed(files):
+    patterns = listed("coexist.install", "coexist-schema.install", "coexist.manpages",
+                      "coexist-schema.manpages", "not-installed") - MADE_BY_RULES
+    patterns = {re.sub("^lib/systemd", "usr/lib/systemd", pattern) for pattern in patterns}
+    assert select(files, patterns) == files - NOT_PACKAGED
+
+
+def test_rpm_packages_hold_what_is_installed(files):
+    spec = pathlib.Path(TOP, "packaging/rpm/coexist.spec").read_text(encoding="ascii")
+    macros = {"bindir": "usr/bin", "sbindir": "usr/sbin", "datadir": "usr/share", "mandir": "usr/share/man",
+              "unitdir": "usr/lib/systemd/system", "sysusersdir": "usr/lib/sysusers.d",
+              "tmpfilesdir": "usr/lib/tmpfiles.d"}
+    patterns = {f"{macros[macro]}/{rest}" for macro, rest in
+                re.findall(r"^%\{_([a-z]+)\}/(\S+)$", spec.partition("\n%files\n")[2], re.MULTILINE)}
+    documents = {f for f in files if f.startswith("usr/share/doc/")}  # by %doc, from the sources
+    assert select(files, patterns) == files - NOT_PACKAGED - documents
 
 
 NASTY = (("uri", "ldaps://ldap1.acme.example ldapi://%2Frun%2Fx"),

@@ -11,6 +11,8 @@ import subprocess
 import threading
 import time
 
+SERVICES = ("coexist-syncd", "coexist-milter", "coexist-policyd")
+CONF = "/etc/coexist/coexist.conf"
 SUFFIX = "dc=acme,dc=example"
 ADMIN_PASSWORD = "admin's"
 # What a shell, debconf and a file may stumble over; a password does not end in a blank.
@@ -142,15 +144,30 @@ coexist coexist/bind-password password {PASSWORD}
 """)
 
 
-def set_mailbox_transport():
-    """What an administrator changes in coexist.conf."""
-    path = "/etc/coexist/coexist.conf"
+def set_keys(path, **keys):
+    """Each stands there as a comment."""
     with open(path, encoding="utf-8") as source:
         text = source.read()
-    assert '\t#mailbox_transport = ""' in text
-    with open(path, "w", encoding="utf-8") as out:
-        out.write(text.replace('\t#mailbox_transport = ""',
-                               f'\tmailbox_transport = "smtp:[127.0.0.1]:{MAILBOXES}"'))
+    for key, value in keys.items():
+        assert text.count(f'\t#{key} = ""') == 1, key
+        text = text.replace(f'\t#{key} = ""', f'\t{key} = "{value}"')
+    with open(CONF, "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def configure_by_hand():
+    """The four lines that debconf would ask for."""
+    with open("/etc/coexist/ldap.secret", "w", encoding="ascii") as out:
+        out.write(f"{PASSWORD}\n")
+    run("chown", "coexist-sync", out.name)
+    run("chmod", "600", out.name)
+    set_keys("/usr/share/coexist/coexist.conf.template", uri="ldap://127.0.0.1", base=SUFFIX,
+             bind_dn=f"cn=coexist,ou=services,{SUFFIX}", bind_password_file=out.name)
+
+
+def set_mailbox_transport():
+    """What an administrator changes in coexist.conf: the fifth line."""
+    set_keys(CONF, mailbox_transport=f"smtp:[127.0.0.1]:{MAILBOXES}")
 
 
 def verdict(address):
