@@ -55,6 +55,7 @@ def directory(site):
         group_of_names("names", ours("names"), ["b", "c"], memberAddress="a@acme.example"),
         of_groups("outer", ["team", "names"], ["pop", "moved", "a"], memberAddress=[
             "B@acme.example", "x@outside.example", "p@pop.acme.example", "TEAM@acme.example"]),
+        of_groups("over", ["team"]),
         of_groups("self", ["self"], ["a"]),
         of_groups("this", ["that"], ["a"]),
         of_groups("that", ["this"], ["b"]),
@@ -189,6 +190,12 @@ def test_each_member_gets_it_once_and_on_whose_behalf(site, ledger):
         assert client.rcpt(ours("team"), "NOTIFY=NEVER").ok
         assert client.data(ledger.message(message, "s@outside.example", [])).ok
         sent += [("silent and not", message, here("a", "b", on="outer") + FROM_OUTER)]
+        message = ledger.new_id()
+        assert client.mail("s@outside.example").ok
+        assert client.rcpt(ours("crew"), "NOTIFY=NEVER").ok
+        assert client.rcpt(ours("over")).ok
+        assert client.data(ledger.message(message, "s@outside.example", [])).ok
+        sent += [("silent, and not within another", message, here("a", "b", on="over"))]
         # A sender may be among the members.
         sent += [("its own sender", send(ledger, client, [ours("team")], sender=ours("a")),
                   here("a", "b"))]

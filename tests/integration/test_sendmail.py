@@ -12,6 +12,7 @@ from support.daemons import coexistctl
 from support.ldif import CONTAINERS, connector, custom, domain, group, mailbox, person_dn
 from support.ledger import At, Bounced, Refused
 from support.sendmail import HOST
+from support.srs_site import reconfigure
 from support.wait import wait_for
 
 SENDER = "sue@outside.example"
@@ -29,7 +30,8 @@ def organisation(made):
         mailbox("adam", "adam@acme.example"),
         mailbox("eve", "eve@acme.example", relayAllowed="FALSE"),
         mailbox("fay", "fay@acme.example", _uid="fay+er"),
-        mailbox("moved", "moved@acme.example", forwardingAddress="moved@pop.example"),
+        mailbox("moved", "moved@acme.example", forwardingAddress="moved@pop.example",
+                proxyAddress="smtp:m=v+d@acme.example"),
         mailbox("both", "both@acme.example", forwardingAddress="both@pop.example",
                 deliverAndRedirect="TRUE"),
         mailbox("board", "board@acme.example", requireAuth="TRUE"),
@@ -91,6 +93,21 @@ def test_what_needs_smtputf8_is_refused_as_sendmail_has_none(site):
     ledger.balance()
 
 
+def test_who_must_own_the_sender_says_so_here_too(site):
+    with open(site.conf, encoding="utf-8") as file:
+        conf = file.read()
+    reconfigure(site, "enforce_sender = true\n" + conf)
+    login = {"login": "adam", **STRANGER}
+    try:
+        for who, sender, status in (
+                (login, SENDER, "553 5.7.1"), (login, "eve@acme.example", "553 5.7.1"),
+                (login, "Adam+x@acme.example", "250 2.1.5"), (login, "", "250 2.1.5"),
+                (STRANGER, SENDER, "250 2.1.5")):
+            assert site.rcpt_status("adam@acme.example", sender=sender, xclient=who) == status, sender
+    finally:
+        reconfigure(site, conf)
+
+
 def test_a_wrong_password_is_no_login(site):
     with site.connect() as client:
         assert client.auth("adam", "wrong").code == 535
@@ -116,6 +133,9 @@ NOTIFICATIONS = [
         "pop": [("moved@pop.example", {"NOTIFY": "SUCCESS,FAILURE", "ORCPT": ORCPT[6:]})]}),
     ("Moved@acme.example", "NOTIFY=NEVER", {
         "pop": [("moved@pop.example", {"NOTIFY": "NEVER", "ORCPT": "rfc822;Moved@acme.example"})]}),
+    ("m=v+d@acme.example", "NOTIFY=NEVER", {
+        "pop": [("moved@pop.example", {"NOTIFY": "NEVER",
+                                       "ORCPT": "rfc822;m+3Dv+2Bd@acme.example"})]}),
     ("moved@acme.example", f"NOTIFY=FAILURE {UTF8}", {
         "pop": [("moved@pop.example", {"NOTIFY": "FAILURE", "ORCPT": UTF8[6:]})]}),
     ("both@acme.example", f"NOTIFY=SUCCESS {ORCPT}", {

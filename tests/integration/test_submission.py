@@ -40,7 +40,7 @@ def directory(site, ring="ring", missing="nobody"):
         mailbox("ring", "ring@acme.example", altRecipient=person_dn(ring)),
         mailbox("broken", "broken@acme.example", altRecipient=person_dn(missing)),
         custom("pop", "SMTP:a@pop.acme.example", mail="a@pop.acme.example"),
-        connector("popside", pop.hop),
+        connector("popside", pop.hop, peer="127.0.0.1"),  # it is not who writes from here
         custom("there", "SMTP:there@shared.example", mail="there@shared.example",
                homeServer="popside"),
         group("all", "all@acme.example", [], memberAddress=[
@@ -107,6 +107,11 @@ SUBMITTED = [
     (["all", "adam", "eve", "a@pop.acme.example"],
      ALL[:2] + [here("eve"), pop("a@pop.acme.example")]),
     (["out"], ["outside friend@outside.example ORCPT=rfc822;out@acme.example"]),
+    # Once: no milter is shown what else was said of it.
+    (["-N", "never", "adam", "a@pop.acme.example"], [pop("a@pop.acme.example", "NOTIFY=NEVER")]),
+    # No address for the directory: whoever delivers it may say so to the sender.
+    (["IMCEAMS-a+zz@acme.example"],
+     [here("IMCEAMS-a+zz", "IMCEAMS-a+2Bzz@acme.example")]),
     (["board"], [pop("board@acme.example")]),  # who is on this machine is trusted
     (["there@shared.example", "nobody@shared.example"],
      [f"pop {name}@shared.example ORCPT=rfc822;{name}@shared.example"
@@ -144,6 +149,19 @@ def test_is_rewritten_like_any_other(site):
     message, = [m for sink in ledger.sinks for m in ledger.messages(list(expected)[-1], sink)
                 if "carol@acme.example" in m.addresses]
     assert not message.header("Bcc")
+
+
+def test_an_address_is_not_taken_for_another_that_lacked_its_domain(site):
+    """Of "adam" no milter is told which of the two was written so."""
+    before = site.postfix.settings["myorigin"]
+    site.postfix.set(myorigin="outside.example")
+    ledger = site.ledger()
+    try:
+        ledger_id = submit(site, ledger, ["adam", "adam@acme.example"])
+        compare(ledger, {ledger_id: ("adam", [
+            ADAM, "outside adam@outside.example ORCPT=rfc822;adam@outside.example"])})
+    finally:
+        site.postfix.set(myorigin=before)
 
 
 def test_a_session_of_sendmail_bs_passes_the_same_way(site):

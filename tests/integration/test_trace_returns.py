@@ -28,6 +28,8 @@ def directory(site):
         custom("carol", "SMTP:carol@outside.example", mail="carol@acme.example"),
         custom("odd", "SMTP:odd@outside.example", mail="odd@acme.example",
                proxyAddress="smtp:\"o dd\"@acme.example"),
+        custom("odd2", "SMTP:odd2@outside.example", mail="odd2@acme.example",
+               proxyAddress="smtp:\"o, dd\"@acme.example"),
         group("all", "all@acme.example", ["bob", "adam", "carol"]),
     ])
 
@@ -62,6 +64,7 @@ def test_each_with_nothing_left_is_named_in_one_bounce(gw):
     lost = {"Carol@acme.example": "NOTIFY=FAILURE ORCPT=rfc822;c@x",
             "moved@acme.example": "NOTIFY=FAILURE,DELAY",
             '"o dd"@acme.example': "",
+            '"o, dd"@acme.example': "",
             "quiet@acme.example": "NOTIFY=NEVER"}
     gw.write_ldif(directory(gw) + custom("quiet", "SMTP:quiet@outside.example",
                                          mail="quiet@acme.example"))
@@ -81,8 +84,8 @@ def test_each_with_nothing_left_is_named_in_one_bounce(gw):
     bounce, = bounces_of(gw, ledger_id)
     body = bounce.body.decode()
     assert sorted(re.findall(r"(?m)^Original-Recipient: rfc822;(.+)\r$", body)) == sorted(
-        ["c@x", "moved@acme.example", '"o dd"@acme.example'])
-    assert re.findall(r"(?m)^Status: (\S+)\r$", body) == ["5.4.6"] * 3
+        ["c@x", "moved@acme.example", '"o dd"@acme.example', '"o, dd"@acme.example'])
+    assert re.findall(r"(?m)^Status: (\S+)\r$", body) == ["5.4.6"] * 4
     assert "Original-Envelope-Id: e+1\r\n" in body
     # A person reads the address too.
     assert "<carol=acme.example@coexist-returned.invalid>" in body
