@@ -16,9 +16,9 @@ static void reload(struct process *process, struct server *server)
 	if (conf_load(process->conf_path, &conf, &err) == CX_OK &&
 	    server_reload(server, conf, &err) == CX_OK) {
 		log_set_level(conf->log_level);
-		log_info("configuration read again");
+		log_info("configuration reloaded");
 	} else {
-		log_warnx("the old configuration stays in force: %s", err.text);
+		log_error("configuration not reloaded: %s", err.text);
 	}
 	conf_unref(conf);
 	process_ready(process);

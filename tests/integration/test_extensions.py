@@ -64,7 +64,7 @@ def reload(site, **options):
     with open(site.conf, "w", encoding="utf-8") as file:
         file.write("\n".join([f"{k} = {v}" for k, v in options.items()] + lines) + "\n")
     for daemon in (site.policyd, site.milter):
-        said = "configuration (read again|reloaded)"
+        said = "configuration reloaded"
         before = len(daemon.log_lines(said))
         daemon.reload()
         wait_for(lambda d=daemon, b=before: len(d.log_lines(said)) > b, "the new settings")

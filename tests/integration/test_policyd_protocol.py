@@ -292,7 +292,7 @@ def test_new_sockets_are_opened_and_old_ones_closed_on_reload(own_policyd):
         own_policyd.write_conf(policy=[own_policyd.policy["unix"], new],
                                options="observe = true")
         own_policyd.reload()
-        wait_for(lambda: own_policyd.log_lines("configuration read again"), "the reload")
+        wait_for(lambda: own_policyd.log_lines("configuration reloaded"), "the reload")
         with PolicyClient(new) as client:
             wait_for(lambda: ask_recipient(client) == "DUNNO", "observe")
         # Connections made through a socket that is gone live on.
@@ -311,13 +311,13 @@ def test_a_wrong_configuration_changes_nothing(own_policyd, signum):
     with PolicyClient(own_policyd.policy["unix"]) as client:
         own_policyd.write_conf(options="nonsense = 1")
         os.kill(own_policyd.pid, signum)
-        wait_for(lambda: own_policyd.log_lines("old configuration stays in force.*nonsense"),
+        wait_for(lambda: own_policyd.log_lines("configuration not reloaded: .*nonsense"),
                  "the complaint")
         assert ask_recipient(client).startswith(UNAVAILABLE)
         # A socket that cannot be had is wrong too, and the others are not touched.
         own_policyd.write_conf(policy=["unix:/nonexistent/policy"])
         os.kill(own_policyd.pid, signum)
-        wait_for(lambda: own_policyd.log_lines("stays in force.*/nonexistent/policy"),
+        wait_for(lambda: own_policyd.log_lines("not reloaded: .*/nonexistent/policy"),
                  "the complaint")
         assert ask_recipient(client).startswith(UNAVAILABLE)
     with PolicyClient(own_policyd.policy["inet"]) as client:
@@ -345,7 +345,7 @@ def test_many_reloads_under_load_drop_nothing(own_policyd):
         extra = [f"unix:{own_policyd.folder}/extra"] if i % 2 == 0 else []
         own_policyd.write_conf(policy=[*own_policyd.policy.values(), *extra])
         own_policyd.reload()
-        wait_for(lambda i=i: len(own_policyd.log_lines("configuration read again")) == i + 1,
+        wait_for(lambda i=i: len(own_policyd.log_lines("configuration reloaded")) == i + 1,
                  "the reload")
     done.set()
     for thread in threads:

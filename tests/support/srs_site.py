@@ -113,8 +113,8 @@ def rewrite(site, sender=CAROL, mail_params=""):
 def reconfigure(site, text):
     with open(site.conf, "w", encoding="utf-8") as out:
         out.write(text)
-    for daemon, says in ((site.milter, "configuration reloaded"),
-                         (site.policyd, "configuration read again")):
+    says = "configuration reloaded"
+    for daemon in (site.milter, site.policyd):
         before = len(daemon.log_lines(says))
         daemon.reload()
         wait_for(lambda: len(daemon.log_lines(says)) > before, daemon.log_text)
