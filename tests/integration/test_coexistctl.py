@@ -296,52 +296,6 @@ def test_without_a_replica_everything_is_temporary(folder, is_made):
     assert json.loads(done.stdout)["syncd"]["running"] is False
 
 
-SENDMAIL_MC = """\
-divert(-1)
-FEATURE(`promiscuous_relay')
-divert(0)dnl
-OSTYPE(`linux')dnl
-dnl FEATURE(`relay_local_from')dnl
-FEATURE(`nouucp', `reject')dnl
-INPUT_MAIL_FILTER(`other', `S=local:/run/other')dnl
-INPUT_MAIL_FILTER(`coexist',
-    `S=local:/run/coexist/milter, F=T')dnl
-DAEMON_OPTIONS(`Port=smtp, Name=MTA, InputFilters=other;coexist')dnl
-MAILER(`smtp')dnl
-LOCAL_CONFIG
-Ktransport socket -f local:/run/coexist/map
-LOCAL_RULESETS
-SLocal_check_rcpt
-# FEATURE(`relay_mail_from')
-"""
-COEXIST_FILTER = SENDMAIL_MC[SENDMAIL_MC.index("INPUT_MAIL_FILTER(`coexist'"):
-                             SENDMAIL_MC.index("DAEMON_OPTIONS")]
-
-DANGERS = [
-    ("OSTYPE(`linux')dnl", "FEATURE(`promiscuous_relay')dnl", r":4: promiscuous_relay "),
-    ("OSTYPE(`linux')dnl", "FEATURE(promiscuous_relay)", r":4: promiscuous_relay "),
-    ("OSTYPE(`linux')dnl", "  FEATURE(`relay_entire_domain')dnl", r":4: relay_entire_domain "),
-    ("OSTYPE(`linux')dnl", "FEATURE(`relay_local_from')dnl", r":4: relay_local_from "),
-    ("OSTYPE(`linux')dnl", "FEATURE(`relay_mail_from', `domain')dnl", r":4: relay_mail_from "),
-    ("OSTYPE(`linux')dnl", "FEATURE(`relay_based_on_MX')dnl", r":4: relay_based_on_MX "),
-    ("OSTYPE(`linux')dnl", "FEATURE(`loose_relay_check')dnl", r":4: loose_relay_check "),
-    ("OSTYPE(`linux')dnl", "TRUST_AUTH_MECH(`PLAIN LOGIN')dnl", r":4: TRUST_AUTH_MECH "),
-    ("OSTYPE(`linux')dnl", "RELAY_DOMAIN(`example.com')dnl", r":4: RELAY_DOMAIN "),
-    ("OSTYPE(`linux')dnl", "RELAY_DOMAIN_FILE(`/etc/mail/r')dnl", r":4: RELAY_DOMAIN_FILE "),
-    ("OSTYPE(`linux')dnl", "define(`confINPUT_MAIL_FILTERS', `other')dnl",
-     r":4: confINPUT_MAIL_FILTERS "),
-    ("=other;coexist", "=other", r":10: DAEMON_OPTIONS has filters .* without coexist"),
-    (", F=T", "", r":8: INPUT_MAIL_FILTER without F=T"),
-    (", F=T", ", F=R", r":8: INPUT_MAIL_FILTER without F=T"),
-    (COEXIST_FILTER, "", r": no INPUT_MAIL_FILTER"),
-    ("DAEMON_OPTIONS", "INPUT_MAIL_FILTER(`last', `S=local:/x')dnl\nDAEMON_OPTIONS",
-     r": coexist is not the last"),
-    ("FEATURE(`nouucp', `reject')dnl\n", "", r": no FEATURE\(`nouucp'"),
-    ("SLocal_check_rcpt", "Sother", r": no rules of Coexist"),
-    ("Ktransport", "Kother", r": no rules of Coexist"),
-]
-
-
 @pytest.fixture(scope="module")
 def sendmail(tmp_path_factory):
     """A configuration for Sendmail; judge(text of a sendmail.mc) -> CompletedProcess."""
@@ -359,32 +313,6 @@ policyd {{ map_listen = {{"inet:127.0.0.1:10041"}}  mailbox_transport = "lmtp:un
 
     judge.conf = f"{folder}/coexist.conf"
     return judge
-
-
-def test_a_sendmail_mc_as_it_should_be_has_no_findings(sendmail):
-    done = sendmail(SENDMAIL_MC)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-@pytest.mark.parametrize("old, new, finding", DANGERS)
-def test_says_what_in_a_sendmail_mc_is_dangerous(sendmail, old, new, finding):
-    assert old in SENDMAIL_MC
-    done = sendmail(SENDMAIL_MC.replace(old, new))
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
-    assert re.search(r"sendmail\.mc" + finding, done.stderr), done
-
-
-def test_says_what_in_the_configuration_is_wrong_for_sendmail(sendmail, tmp_path):
-    with open(sendmail.conf, encoding="utf-8") as conf:
-        text = conf.read()
-    write(f"{tmp_path}/sendmail.mc", SENDMAIL_MC)
-    for old, new, finding in (("enforce = true", "enforce = false", "enforce .* is false"),
-                              ("replica", "observe = true\nreplica", "observe is true")):
-        write(f"{tmp_path}/coexist.conf", text.replace(old, new, 1))
-        done = coexistctl(f"{tmp_path}/coexist.conf", "sendmail", f"{tmp_path}/sendmail.mc")
-        assert done.returncode == 1 and re.search(finding, done.stderr), done
-        done = coexistctl(f"{tmp_path}/coexist.conf", "sendmail")
-        assert done.returncode == 0 and re.search(finding, done.stderr), done
 
 
 def test_a_sendmail_mc_that_is_not_there(sendmail):
