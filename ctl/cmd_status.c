@@ -256,6 +256,7 @@ static int run(const struct conf *conf, int argc, char **argv)
 	is_available = add_replica(out, conf);
 	(void)add_syncd(out, conf);
 	join_directories(out, conf);
+	json_put(out, "observe", json_boolean(conf->settings.observe));
 	json_put(out, "daemons", watch_daemons(conf));
 	if (as_json) {
 		json_print(out, false);

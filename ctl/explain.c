@@ -266,6 +266,19 @@ static void print_deliveries(const struct resolution *resolution)
 	}
 }
 
+/* Where the steps alone would leave a person wondering. */
+static void print_remark(const struct explainer *e)
+{
+	enum rule rule = e->resolution.rule;
+
+	if (rule == RULE_AGE) {
+		printf("  a directory was not heard of for too long: see coexistctl status\n");
+	} else if (rule == RULE_FOREIGN && address_is_smtp(&e->address) &&
+		   e->address.domain_len == 0) {
+		printf("  no domain: the MTA's own\n");
+	}
+}
+
 static void print_relay(const struct explainer *e)
 {
 	/* For an address of ours it makes no difference. */
@@ -301,10 +314,12 @@ void explain_print_text(const struct explainer *e)
 		printf("  %s\n", e->trouble.text);
 	}
 	print_steps(resolution);
+	print_remark(e);
 	print_deliveries(resolution);
 	print_relay(e);
 	if (reply != NULL) {
-		printf("  reply: %s %s %s\n", reply->code, reply->enhanced, reply->text);
+		printf("  reply: %s %s %s%s\n", reply->code, reply->enhanced, reply->text,
+		    e->conf->settings.observe ? " (not given: observe is true)" : "");
 	}
 }
 
@@ -366,6 +381,9 @@ void explain_print_json(const struct explainer *e, bool one_line)
 	json_put(out, "steps", steps_json(resolution));
 	if (resolution->is_observed) {
 		json_put(out, "observed", json_string(verdict_text(resolution->observed)));
+	}
+	if (e->conf->settings.observe) {
+		json_put(out, "observe", json_true());
 	}
 	if (e->has_relay) {
 		relay = json_object();

@@ -207,14 +207,20 @@ static void print_directory(json_t *row)
 	}
 }
 
-static void print_replica(json_t *replica)
+static void print_replica(json_t *replica, bool has_syncd)
 {
+	bool is_available = json_is_true(json_object_get(replica, "available"));
+
 	printf("replica\n");
-	if (json_is_true(json_object_get(replica, "available"))) {
+	if (is_available) {
 		printf("  generation: %" JSON_INTEGER_FORMAT "\n",
 		    number(replica, "generation"));
 	}
 	print_line("trouble", text(replica, "trouble"));
+	if (!is_available && has_syncd) {
+		printf("  -> coexist-syncd runs: is this the folder that it writes? What it "
+		       "had when it started counts\n");
+	}
 }
 
 static void print_syncd(json_t *syncd)
@@ -280,7 +286,12 @@ void status_print_text(json_t *status)
 	json_t *list = json_object_get(status, "directories");
 	size_t i;
 
-	print_replica(json_object_get(status, "replica"));
+	if (json_is_true(json_object_get(status, "observe"))) {
+		printf("observe is true\n  -> nothing is refused; the logs say what would "
+		       "be\n");
+	}
+	print_replica(json_object_get(status, "replica"),
+	    json_is_true(json_object_get(json_object_get(status, "syncd"), "running")));
 	for (i = 0; i < json_array_size(list); i++) {
 		print_directory(json_array_get(list, i));
 	}

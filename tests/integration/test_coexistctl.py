@@ -84,6 +84,33 @@ def test_the_exit_code_says_what_the_verdict_is(follower, address, options, code
     assert coexistctl(follower.conf, "resolve", address, *options).returncode == code
 
 
+def test_says_when_nothing_is_refused(follower, tmp_path):
+    with open(follower.conf, encoding="utf-8") as conf:
+        write(f"{tmp_path}/coexist.conf", "observe = true\n" + conf.read())
+    observing = f"{tmp_path}/coexist.conf"
+    done = coexistctl(observing, "resolve", "nobody@acme.example")
+    assert "reply: 550 5.1.1 User unknown (not given: observe is true)\n" in done.stdout
+    done = coexistctl(observing, "resolve", "nobody@acme.example", "--json")
+    assert json.loads(done.stdout)["observe"] is True
+    assert "\n  -> nothing is refused" in coexistctl(observing, "status").stdout
+    for command in (("status",), ("resolve", "nobody@acme.example")):
+        assert "observe" not in coexistctl(follower.conf, *command).stdout
+
+
+def test_a_bare_name_is_said_to_be_the_mail_servers(follower):
+    assert "  no domain: the MTA's own\n" in coexistctl(follower.conf, "resolve", "plain").stdout
+    assert "no domain" not in coexistctl(follower.conf, "resolve", "x@elsewhere.example").stdout
+
+
+def test_a_replica_that_nobody_writes_is_wondered_at(follower, tmp_path):
+    with open(follower.conf, encoding="utf-8") as conf:
+        text = re.sub(r'replica *= *".*"', f'replica = "{tmp_path}/other"', conf.read())
+    write(f"{tmp_path}/coexist.conf", text)
+    done = coexistctl(f"{tmp_path}/coexist.conf", "status")
+    assert "no replica yet\n  -> coexist-syncd runs: " in done.stdout
+    assert "coexist-syncd runs:" not in coexistctl(follower.conf, "status").stdout
+
+
 def test_json_names_the_deliveries_and_the_relay_permission(follower):
     done = coexistctl(follower.conf, "resolve", "red@acme.example", "--json",
                       "--client", "198.51.100.1")
@@ -246,7 +273,7 @@ def test_status_wonders_at_a_directory_with_nobody_in_it(folder):
 
 def test_status_says_what_is_wrong_and_what_to_do(folder):
     people = [mailbox(f"u{n}", f"u{n}@acme.example") for n in range(50)]
-    bad = mailbox("bad", "not an address")
+    bad = mailbox("bad", "not an address") + domain("acme.example", "authoritative")
     write(f"{folder}/directory.ldif", CONTAINERS + "".join(people) + bad)
     other = Follower(folder, f'ldif = "{folder}/directory.ldif"').start()
     try:
@@ -276,6 +303,8 @@ def test_status_says_what_is_wrong_and_what_to_do(folder):
             return "unknown_defer_after" in "".join(status["directories"][0]["hints"])
 
         wait_for(is_old, "the directory to be old")
+        assert "  a directory was not heard of for too long: see coexistctl status\n" in coexistctl(
+            other.conf, "resolve", "stranger@acme.example").stdout
         assert "  running: no\n" in coexistctl(other.conf, "status").stdout
     finally:
         other.close()
@@ -298,7 +327,7 @@ def test_without_a_replica_everything_is_temporary(folder, is_made):
 
 @pytest.fixture(scope="module")
 def sendmail(tmp_path_factory):
-    """A configuration for Sendmail; judge(text of a sendmail.mc) -> CompletedProcess."""
+    """A configuration; judge(text of a sendmail.mc) -> CompletedProcess. More: test_sendmail_settings."""
     folder = str(tmp_path_factory.mktemp("mc"))
     write(f"{folder}/coexist.conf", f"""\
 replica = "{folder}/replica"
