@@ -323,26 +323,5 @@ class Check:
         self.nothing_is_left()
         self.sh("apt-get purge -y coexist-schema coexist-doc 2>&1")
 
-    def as_rpm(self):
-        """The RPM: accounts, folders, secret; it runs, is replaced, and erased but for what is the site's."""
-        self.sh(f"{NONINTERACTIVE} apt-get install -y rpm 2>&1")
-        self.sh("rpm -i --nodeps /root/rpm/coexist-[0-9]*.rpm /root/rpm/coexist-schema*.rpm 2>&1")
-        assert self.sh("stat -c '%U %G %a' /etc/coexist/secret").stdout == "root coexist-sign 640\n"
-        secret = self.sh("cat /etc/coexist/secret").stdout
-        self.python("mailsite.configure_by_hand(); mailsite.set_mailbox_transport()")
-        self.sh("systemctl daemon-reload; systemctl enable --now " + " ".join(SERVICES))
-        self.assert_running()
-        print("      " + self.sh("/root/tests/redirect 2>&1").stdout.strip())
-        conf = self.conf()
-        pids = [self.show(name, "MainPID") for name in SERVICES]
-        self.sh("rpm -U --nodeps --force /root/rpm/coexist-[0-9]*.rpm 2>&1")
-        self.assert_running()
-        assert not set(pids) & {self.show(name, "MainPID") for name in SERVICES}
-        assert self.sh("cat /etc/coexist/secret").stdout == secret
-        said = self.sh("rpm -e coexist coexist-schema 2>&1").stdout
-        assert "main.cf still asks Coexist" in said, said
-        assert self.states("is-active") == ["inactive"] * 3
-        assert self.sh("cat /etc/coexist/secret").stdout == secret and self.conf() == conf
-
     STEPS = (without_answers, by_hand, purged_at_once, unattended, mail, metrics, rights, reload, watchdog, upgrade,
-             newer_configuration, reconfigured, rebooted, removed, purged, as_rpm)
+             newer_configuration, reconfigured, rebooted, removed, purged)
