@@ -66,36 +66,68 @@ static const char *containing(const struct section *s, const char *name)
 	return NULL;
 }
 
-const char *section_nearest(enum section_id section, const char *name)
+/* The key of a section with the fewest letters off, below *best, which becomes that. */
+static const char *nearest_key(const struct section *s, const char *name, size_t *best)
 {
-	const struct section *s = &conf_sections[section];
-	size_t best = strlen(name) / 2 < SLIP_MAX ? strlen(name) / 2 : SLIP_MAX;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < s->option_count; i++) {
 		size_t d = distance(name, s->options[i].name);
 
-		if (d <= best) {
-			best = d - (d > 0);
+		if (d < *best) {
+			*best = d;
 			found = s->options[i].name;
 		}
 	}
+	return found;
+}
+
+/* As many letters off are no slip any more; one in `share` is one yet. */
+static size_t slip_limit(const char *name, size_t share)
+{
+	size_t most = strlen(name) / share;
+
+	return (most < SLIP_MAX ? most : SLIP_MAX) + 1;
+}
+
+const char *section_nearest(enum section_id section, const char *name)
+{
+	const struct section *s = &conf_sections[section];
+	size_t best = slip_limit(name, 2);
+	const char *found = nearest_key(s, name, &best);
+
 	for (int i = SECTION_TOP + 1; i < SECTION_COUNT; i++) {
 		if (conf_sections[i].parent == section &&
-		    distance(name, conf_sections[i].name) <= best) {
+		    distance(name, conf_sections[i].name) < best) {
 			return conf_sections[i].name;
 		}
 	}
 	return found != NULL ? found : containing(s, name);
 }
 
-const char *section_home(const char *name)
+const char *section_nearest_anywhere(const char *name)
 {
+	size_t best = slip_limit(name, 3); /* of so many keys some are near by chance */
+	const char *found = NULL;
+
+	for (int i = 0; i < SECTION_COUNT; i++) {
+		const char *key = nearest_key(&conf_sections[i], name, &best);
+
+		found = key != NULL ? key : found;
+	}
+	return found;
+}
+
+bool section_print_homes(const char *name, struct buf *out)
+{
+	bool is_there = false;
+
 	for (int i = 0; i < SECTION_COUNT; i++) {
 		if (section_find((enum section_id)i, name) != NULL) {
-			return i == SECTION_TOP ? "the top level"
-						: conf_sections[i].name;
+			buf_printf(out, "%s%s", is_there ? " or " : "",
+			    i == SECTION_TOP ? "the top level" : conf_sections[i].name);
+			is_there = true;
 		}
 	}
-	return NULL;
+	return is_there;
 }

@@ -6,6 +6,7 @@
 
 #include "daemon/conf.h"
 #include "daemon/conf_check.h"
+#include "value/buf.h"
 
 /*
  * Every key of coexist.conf, one row each: what it is called, what it may be, what it is
@@ -60,8 +61,10 @@ extern const struct section conf_sections[SECTION_COUNT];
 const struct option *section_find(enum section_id, const char *name);
 /* The key of, or section in, a section that `name` may be a slip for; NULL: none. */
 const char *section_nearest(enum section_id, const char *name);
-/* What a person calls the section that has the key `name`; NULL: none has. */
-const char *section_home(const char *name);
+/* The key of any section that `name` may be a slip for; NULL: none. */
+const char *section_nearest_anywhere(const char *name);
+/* "syncd or milter": what a person calls the sections that have the key; false: none has. */
+bool section_print_homes(const char *name, struct buf *out);
 
 /* A directory while it is being filled: what struct conf_directory does not keep. */
 struct directory_section {

@@ -12,9 +12,6 @@
 
 #include "daemon/conf_text.h"
 
-/* How many letters a key may be off to be taken for a slip. */
-#define SLIP_MAX 3
-#define KEY_MAX  64
 /* Rows, two sections at most within one, and libconfuse's end mark. */
 #define OPTIONS_MAX 32
 
@@ -24,6 +21,7 @@ struct reading {
 	struct buf value;    /* what a callback hands to libconfuse */
 	struct errbuf first; /* the first thing that is wrong; "": nothing */
 	int first_line;
+	int value_line; /* where the last value was */
 	bool out_of_memory;
 };
 
@@ -73,18 +71,28 @@ static enum section_id section_of(const cfg_t *cfg)
 static void complain_unknown(const cfg_t *cfg, const char *name)
 {
 	enum section_id section = section_of(cfg);
-	const char *near = section_nearest(section, name), *home = section_home(name);
+	const char *near = section_nearest(section, name), *other;
+	char homes_text[128];
 	struct errbuf err;
+	struct buf homes;
 
-	if (home != NULL) {
+	buf_init_fixed(&homes, homes_text, sizeof(homes_text));
+	if (section_print_homes(name, &homes)) {
 		errbuf_set(&err, "option '%s' does not belong here, but in %s", name,
-		    home);
+		    homes.data);
 	} else if (near != NULL) {
 		errbuf_set(&err, "unknown option '%s', did you mean '%s'?", name, near);
-	} else if (section != SECTION_TOP) {
-		errbuf_set(&err, "unknown option '%s' in %s", name, cfg->name);
+	} else if ((other = section_nearest_anywhere(name)) != NULL) {
+		(void)section_print_homes(other, &homes);
+		errbuf_set(&err, "unknown option '%s', did you mean '%s', which belongs in %s?",
+		    name, other, homes.data);
 	} else {
-		errbuf_set(&err, "unknown option '%s'", name);
+		errbuf_set(&err, "unknown option '%s'%s%s%s", name,
+		    section != SECTION_TOP ? " in " : "",
+		    section != SECTION_TOP ? cfg->name : "",
+		    current->value_line == cfg->line
+			? " (a value with a blank in it needs quotes)"
+			: "");
 	}
 	complain(cfg, &err);
 }
@@ -153,6 +161,7 @@ static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
 		return -1;
 	}
 	*line_of(opt) = cfg->line;
+	current->value_line = cfg->line;
 	buf_clear(&current->value);
 	if (option->type == OPTION_LIST && value[0] == '\0') {
 		errbuf_set(&err, "an empty value in a list");

@@ -11,8 +11,8 @@
 
 /*
  * The rows of conf_options.c against what the administrator reads: the example file, and
- * coexist.conf(5). Neither may have a key that the other lacks, and the defaults that the
- * example shows are those of the code.
+ * coexist.conf(5). Neither may have a key that the other lacks, and the defaults that they
+ * show are those of the code.
  */
 #define EXAMPLE  "doc/coexist.conf.example"
 #define MANUAL   "doc/coexist.conf.5"
@@ -230,14 +230,50 @@ START_TEST(every_fallback_is_a_right_value)
 }
 END_TEST
 
+/* The text of the page from here to the next key or section, without macros. */
+static void item_text(struct span rest, struct buf *out)
+{
+	struct span line;
+
+	while (next_line(&rest, &line) && !span_starts_with_case(line, SPAN(".It Ic ")) &&
+	       !span_starts_with_case(line, SPAN(".S"))) {
+		if (line.len > 4 && line.ptr[0] == '.') { /* ".Pa " */
+			line.ptr += 4;
+			line.len -= 4;
+		}
+		buf_add_span(out, line);
+		buf_add_char(out, ' ');
+	}
+}
+
+/* "The default is FALLBACK." */
+static void assert_says_default(const struct option *option, struct span rest)
+{
+	char expected[256];
+	struct buf text;
+	const char *found;
+
+	if (option->fallback[0] == '\0') {
+		return;
+	}
+	buf_init(&text);
+	item_text(rest, &text);
+	snprintf(expected, sizeof(expected), "The default is %s", option->fallback);
+	found = strstr(text.data, expected);
+	ck_assert_msg(found != NULL && strchr(" .,:", found[strlen(expected)]) != NULL,
+	    "%s: %s: not '%s' in '%s'", MANUAL, option->name, expected, text.data);
+	buf_release(&text);
+}
+
 /* ".Ss policyd" starts the keys of a section, ".It Ic workers" is one. */
-START_TEST(the_manual_has_every_option_and_no_other)
+START_TEST(the_manual_has_every_option_and_its_default)
 {
 	static const char sub[] = ".Ss ", item[] = ".It Ic ";
 	size_t len;
 	char *text = unit_read_source(MANUAL, &len);
-	struct span rest = { text, len }, line;
+	struct span rest = { text, len }, line, word;
 	enum section_id section = SECTION_COUNT;
+	char key[KEYS_MAX];
 
 	while (next_line(&rest, &line)) {
 		const char *end = line.ptr + line.len;
@@ -250,7 +286,10 @@ START_TEST(the_manual_has_every_option_and_no_other)
 			    MANUAL);
 		} else if (span_starts_with_case(line, SPAN(item))) {
 			ck_assert_int_ne(section, SECTION_COUNT);
-			see(section, word_at(line.ptr + strlen(item), end), MANUAL);
+			word = word_at(line.ptr + strlen(item), end);
+			see(section, word, MANUAL);
+			snprintf(key, sizeof(key), "%.*s", SPAN_ARGS(word));
+			assert_says_default(section_find(section, key), rest);
 		}
 	}
 	assert_all_seen_once(MANUAL);
@@ -265,7 +304,7 @@ Suite *unit_suite(void)
 
 	tcase_add_test(tc, the_example_has_every_option_and_no_other);
 	tcase_add_test(tc, the_example_shows_the_defaults);
-	tcase_add_test(tc, the_manual_has_every_option_and_no_other);
+	tcase_add_test(tc, the_manual_has_every_option_and_its_default);
 	tcase_add_loop_test(tc, every_fallback_is_a_right_value, 0, SECTION_COUNT);
 	suite_add_tcase(suite, tc);
 	return suite;
