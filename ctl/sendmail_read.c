@@ -168,11 +168,16 @@ void reader_filter_list(struct reader *reader, struct span names)
 
 void reader_daemon(struct reader *reader, struct span options)
 {
+	struct span daemon = SPAN("");
+
 	while (options.len > 0) {
 		struct span value = span_next(&options, ",");
 		struct span key = span_next(&value, "=");
 		bool was_last = reader->is_filter_last;
 
+		if (key.len > 0 && (key.ptr[0] == 'N' || key.ptr[0] == 'n')) {
+			daemon = span_trim(value);
+		}
 		if (key.len == 0 || (key.ptr[0] != 'I' && key.ptr[0] != 'i')) {
 			continue;
 		}
@@ -182,6 +187,11 @@ void reader_daemon(struct reader *reader, struct span options)
 			    "has filters of its own, of which coexist is not the last");
 		}
 		reader->is_filter_last = was_last;
+	}
+	if (span_equal(daemon, SPAN("coexistsrs"))) {
+		reader->has_hop = true;
+	} else if (!span_equal(daemon, SPAN("MSA"))) { /* cf.m4 adds that by itself */
+		reader->has_port = true;
 	}
 }
 
@@ -236,6 +246,10 @@ void reader_judge_whole(struct reader *reader)
 		lack(reader,
 		    "coexist is not the last INPUT_MAIL_FILTER: what a later one "
 		    "changes is not judged");
+	}
+	if (reader->has_hop && !reader->has_port) {
+		lack(reader,
+		    "the hop of SRS has the only DAEMON_OPTIONS: nobody listens on port 25");
 	}
 	if (!reader->has_uucp) {
 		lack(reader, "no FEATURE(`nouucp', `reject'): host!user is a route");

@@ -25,6 +25,8 @@ struct reader {
 	bool has_uucp;
 	bool is_quiet; /* neither VRFY nor EXPN */
 	bool has_rules;
+	bool has_hop;  /* the port of SRS */
+	bool has_port; /* one for mail of others */
 	unsigned maps; /* bits */
 };
 

@@ -177,6 +177,19 @@ def test_lines_that_were_changed(setup, old, new, complaint):
         assert (done.returncode, complaint in done.stderr) == (1 if complaint else 0, True), done
 
 
+def test_the_hop_of_srs_is_no_port_for_mail(setup):
+    """With a DAEMON_OPTIONS of its own, the one that Sendmail has by default is gone."""
+    srs = 'srs { enable = true domain = "srs.example" hop = "h:[127.0.0.1]:10027" }'
+    setup.conf = setup.write("srs.conf", CONF.format(folder=setup.folder, more=srs))
+    setup.write("coexist.m4", setup.ctl().stdout)
+    for before, count in (("", 1), ("DAEMON_OPTIONS(`Port=smtp, Name=MTA')dnl", 0)):
+        mc = setup.mc(before)
+        for path in (mc, setup.cf(mc)):
+            done = setup.ctl(path)
+            assert done.stderr.count("nobody listens on port 25") == count, done
+            assert len(done.stderr.splitlines()) == count and done.returncode == count, done
+
+
 def test_without_coexist_all_is_missing(setup):
     mc = setup.mc(text=MC.replace("include(`{folder}/coexist.m4')dnl\n", ""))
     for path in (mc, setup.cf(mc)):
