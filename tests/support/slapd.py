@@ -102,11 +102,12 @@ class Slapd:
     """
     style: "slapd.conf" or "cn=config". `extra` goes behind the database of slapd.conf, `head`
     before everything. The tools run as the manager (root_dn) unless bind=(dn, password) says
-    otherwise.
+    otherwise. `database` goes into the database, before its rules. A command `prefix` runs it
+    elsewhere, where it listens on `address`.
     """
 
     def __init__(self, folder, style="slapd.conf", suffix=EXAMPLE_SUFFIX, extra="", seed=True,
-                 head="", port=0):
+                 head="", port=0, database="", address="127.0.0.1", prefix=()):
         self.folder = str(folder)
         self.style = style
         self.suffix = suffix
@@ -115,15 +116,17 @@ class Slapd:
         self.service_dn = f"cn=coexist,ou=services,{suffix}"
         self.admin_dn = f"cn=postmaster,ou=services,{suffix}"
         self.service_password = "service secret"
+        self.address = address
+        self.prefix = list(prefix)
         self.port = port or free_port()
-        self.uri = f"ldap://127.0.0.1:{self.port}"
+        self.uri = f"ldap://{address}:{self.port}"
         self.ldapi = "ldapi://" + f"{self.folder}/ldapi".replace("/", "%2F")
         self.listeners = [f"{self.uri}/", self.ldapi]
         self.log = f"{self.folder}/slapd.log"
         self.child = None
         os.makedirs(f"{self.folder}/db")
         if style == "slapd.conf":
-            self._write_slapd_conf(head, extra)
+            self._write_slapd_conf(head, extra, database)
         else:
             self._write_cn_config()
         self.start()
@@ -136,7 +139,7 @@ class Slapd:
     def _for_us(self, text):
         return text.replace(EXAMPLE_SUFFIX, self.suffix)
 
-    def _write_slapd_conf(self, head, extra):
+    def _write_slapd_conf(self, head, extra, database):
         with open(f"{SCHEMA}/slapd.conf.example", encoding="utf-8") as example:
             text = self._for_us(example.read())
         for ours, theirs in ((f"{SCHEMA}/", "/usr/share/coexist/schema/"),
@@ -146,7 +149,8 @@ class Slapd:
             text = text.replace(theirs, ours)
         text, n = re.subn(r"(?m)^(rootdn.*)$", rf'\1\nrootpw "{self.root_password}"', text)
         assert n == 1
-        text = re.sub(r"(?m)^maxsize.*$", "maxsize 268435456", text)
+        text, n = re.subn(r"(?m)^maxsize.*$", lambda _: f"maxsize 268435456\n{database}", text)
+        assert n == 1
         with open(f"{self.folder}/slapd.conf", "w", encoding="utf-8") as conf:
             conf.write(f"{head}\n{text}{extra}\n")
         self.config = ["-f", f"{self.folder}/slapd.conf"]
@@ -159,16 +163,20 @@ class Slapd:
                                      root_dn=self.root_dn, root_password=self.root_password))
 
     def _load_cn_config(self):
-        external = ["-Q", "-Y", "EXTERNAL", "-H", self.ldapi]
-        run(["ldapadd", *external, "-f", f"{SCHEMA}/coexist.ldif"])
+        with open(f"{SCHEMA}/coexist.ldif", encoding="utf-8") as ldif:
+            self.configure(ldif.read(), "-a")
         with open(f"{SCHEMA}/cn-config.ldif", encoding="utf-8") as ldif:
-            run(["ldapmodify", *external], stdin=self._for_us(ldif.read()))
+            self.configure(self._for_us(ldif.read()))
+
+    def configure(self, ldif, *options):
+        """Changes of cn=config, as root."""
+        run(["ldapmodify", *options, "-Q", "-Y", "EXTERNAL", "-H", self.ldapi], stdin=ldif)
 
     def start(self):
         assert self.child is None or not self.child.is_running()
-        self.child = Child(["/usr/sbin/slapd", "-d", "0", "-h", " ".join(self.listeners),
+        self.child = Child([*self.prefix, "/usr/sbin/slapd", "-d", "0", "-h", " ".join(self.listeners),
                             *self.config], self.log)
-        wait_for(lambda: can_connect("127.0.0.1", self.port) or not self.child.is_running(),
+        wait_for(lambda: can_connect(self.address, self.port) or not self.child.is_running(),
                  "slapd to listen")
         assert self.child.is_running(), self.child.log_text()
 
