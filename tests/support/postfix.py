@@ -67,17 +67,20 @@ class Postfix:
     next hop goes to `outside` (a relayhost). hosts: {name: address} that its smtp clients
     resolve; a host with no port ("relay:[mail.example]") is reached on smtp_port, not on 25,
     which somebody may have.
-    Loopback is not in mynetworks: a test says by XCLIENT who it is.
+    Loopback is not in mynetworks: a test says by XCLIENT who it is. A command `prefix` runs it
+    elsewhere, where it listens on `address`, port 25 if that is not here.
     """
 
     def __init__(self, folder, name="gw", outside="[127.0.0.1]:9", settings=None, services=(),
-                 chroot=False, hosts=None):
+                 chroot=False, hosts=None, address="127.0.0.1", prefix=()):
         self.folder = str(folder)
         self.name = name
         self.config = f"{self.folder}/etc"
         self.queue = f"{self.folder}/spool"
         self.log_path = f"{self.folder}/mail.log"
-        self.port = free_port()
+        self.address = address
+        self.prefix = list(prefix)
+        self.port = 25 if prefix else free_port()
         self.smtp_port = free_port()
         self.chroot = "y" if chroot else "n"
         self._make_folders()
@@ -89,7 +92,7 @@ class Postfix:
             "myorigin": "$myhostname",
             "mydestination": "",
             "mynetworks": "192.0.2.250/32",
-            "inet_interfaces": "127.0.0.1",
+            "inet_interfaces": address,
             "inet_protocols": "all",
             "relayhost": outside,
             "queue_directory": self.queue,
@@ -123,7 +126,7 @@ class Postfix:
             **(settings or {}),
         }
         with open(f"{self.config}/master.cf", "w", encoding="utf-8") as master:
-            master.write(MASTER_CF.format(listen=f"127.0.0.1:{self.port}", chroot=self.chroot,
+            master.write(MASTER_CF.format(listen=f"{address}:{self.port}", chroot=self.chroot,
                                           extra="\n".join(services)))
         self.write_settings()
 
@@ -178,7 +181,7 @@ class Postfix:
         """Changes main.cf and reloads."""
         self.settings.update(settings)
         self.write_settings()
-        run(["postfix", "-c", self.config, "reload"])
+        run([*self.prefix, "postfix", "-c", self.config, "reload"])
 
     def master_pid(self):
         """The pid of the running master, or 0."""
@@ -192,19 +195,19 @@ class Postfix:
             return 0
 
     def start(self):
-        run([f"{LIBEXEC}/master", "-c", self.config, "-w"])
+        run([*self.prefix, f"{LIBEXEC}/master", "-c", self.config, "-w"])
         wait_for(self._greets, lambda: f"Postfix {self.name} to greet:\n{self.log_text()}")
 
     def _greets(self):
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            with socket.create_connection((self.address, self.port), timeout=30) as connection:
                 return connection.recv(4).startswith(b"220")
         except OSError:
             return False
 
     def stop(self):
         if self.master_pid():
-            run(["postfix", "-c", self.config, "stop"], check=False)
+            run([*self.prefix, "postfix", "-c", self.config, "stop"], check=False)
             wait_for(lambda: not self.master_pid(), f"Postfix {self.name} to stop")
 
     def restart(self):
@@ -213,10 +216,10 @@ class Postfix:
 
     def flush(self):
         """Delivery attempts for what is deferred, now."""
-        run(["postqueue", "-c", self.config, "-f"])
+        run([*self.prefix, "postqueue", "-c", self.config, "-f"])
 
     def connect(self, **options):
-        return Client("127.0.0.1", self.port, **options)
+        return Client(self.address, self.port, **options)
 
     def sendmail(self, arguments, message):
         """Local submission, as /usr/sbin/sendmail does it."""

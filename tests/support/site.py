@@ -103,9 +103,14 @@ class Site:
         self._closing += [self.syncd.close, self.policyd.close]
 
     def _make_mta(self, settings, services, chroot, hosts):
+        outside = self.sinks["outside"]
         return Postfix(
-            f"{self.folder}/postfix", self.name, f"[127.0.0.1]:{self.sinks['outside'].port}",
-            {**coexist_settings(), **(settings or {})}, services, chroot, hosts)
+            f"{self.folder}/postfix", self.name, f"[{outside.address}]:{outside.port}",
+            {**coexist_settings(), **(settings or {})}, services, chroot, hosts, **self._where())
+
+    def _where(self):
+        """Where the MTA runs, if not here."""
+        return {}
 
     def _start_mta(self):
         self.postfix.start()
@@ -133,6 +138,20 @@ class Site:
             out.write(text)
         os.rename(self.ldif_path + ".new", self.ldif_path)
 
+    def _source(self):
+        """How the directory section begins."""
+        if self.source == "ldap":
+            return f"""
+  uri = "{self.slapd.uri}"
+  starttls = false
+  base = "{self.slapd.suffix}"
+  bind_dn = "{self.slapd.service_dn}"
+  bind_password_file = "{self.folder}/ldap.secret"
+  """
+        return f"""
+  ldif = "{self.ldif_path}"
+  """
+
     def _write_conf(self, options, sections, directory, policyd, milter):
         os.makedirs(f"{self.folder}/replica")
         for name, text in (("secret", "0123456789abcdef0123456789abcdef\n"),
@@ -143,18 +162,7 @@ class Site:
         if self._user:
             for name in ("replica", "secret", "ldap.secret"):
                 shutil.chown(f"{self.folder}/{name}", self._user)
-        if self.source == "ldap":
-            directory = f"""
-  uri = "{self.slapd.uri}"
-  starttls = false
-  base = "{self.slapd.suffix}"
-  bind_dn = "{self.slapd.service_dn}"
-  bind_password_file = "{self.folder}/ldap.secret"
-  {directory}"""
-        else:
-            directory = f"""
-  ldif = "{self.ldif_path}"
-  {directory}"""
+        directory = self._source() + directory
         transport = self._mailbox_transport
         if transport is None:
             transport = self.sinks["mailboxes"].hop

@@ -39,13 +39,17 @@ def xtext(text):
 
 
 class Client:
-    """source: the address that it comes from, on this machine."""
+    """
+    source: the address that it comes from, on this machine. connect_timeout: seconds for the
+    connection; its answers may take longer.
+    """
 
     def __init__(self, address, port, helo="client.outside.example", xclient=None, greet=True,
-                 source=""):
+                 source="", connect_timeout=PATIENCE * 2):
         self.helo = helo
-        self.socket = socket.create_connection((address, port), timeout=PATIENCE * 2,
+        self.socket = socket.create_connection((address, port), timeout=connect_timeout,
                                                source_address=(source, 0) if source else None)
+        self.socket.settimeout(PATIENCE * 2)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
         self.banner = self.read()
