@@ -26,6 +26,7 @@ def organisation(made):
     return CONTAINERS + "".join([
         domain("acme.example", "shared"),
         domain("pop.example", "relay", forwardHost=pop),
+        domain("off.example", "shared", enabled="FALSE"),
         connector("clients", relayClient=["198.51.100.0/24", "!198.51.100.66"]),
         mailbox("adam", "adam@acme.example"),
         mailbox("eve", "eve@acme.example", relayAllowed="FALSE"),
@@ -118,6 +119,16 @@ def test_closed_recipients_take_mail_of_those_who_may_relay(site):
     assert site.rcpt_status("board@acme.example", xclient=STRANGER) == "550 5.7.1"
     for who in (PERMITTED_CLIENT, {"login": "eve", **STRANGER}):
         assert site.rcpt_status("board@acme.example", xclient=who) == "250 2.1.5", who
+
+
+def test_what_the_directory_does_not_take_is_refused_with_its_reply(site):
+    ledger = site.ledger()
+    with site.connect(xclient=STRANGER) as client:
+        ledger.send(client, SENDER, {
+            "x@off.example": Refused("451 4.3.2"), "adam@acme.example": adam(),
+            "IMCEAMS-a+zz@acme.example": Refused("501 5.1.3"),
+            "board@acme.example": Refused("550 5.7.1")})
+    ledger.balance()
 
 
 def envelope(message):

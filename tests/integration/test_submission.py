@@ -244,6 +244,17 @@ def test_what_cannot_be_delivered_waits_for_the_repair_of_the_directory(site):
     site.wait_rcpt("ring@acme.example", "550 5.4.6")
 
 
+def test_no_route_leads_past_the_directory(site):
+    """It would be followed where the other domain is Postfix's own."""
+    ledger = site.ledger()
+    ledger_id = submit(site, ledger, ["adam%acme.example@outside.example"])
+    wait_for(lambda: site.postfix.log_lines(r"milter-reject: END-OF-MESSAGE .*: 4\.1\.3"),
+             site.postfix.log_text)
+    assert maildrop(site) == 1
+    run(["postsuper", "-c", site.postfix.config, "-d", "ALL", "maildrop"])
+    compare(ledger, {ledger_id: ("route", [])})
+
+
 def test_without_milter_or_replica_it_stays_where_it_is(site):
     ledger = site.ledger()
     site.milter.kill()
