@@ -1,7 +1,8 @@
 """
 The commands of a page of documentation. Its fenced blocks are read in order:
 
-    ```ldif file=NAME     what the reader writes to a file (relative to root's home folder)
+    ```ldif file=NAME     what the reader writes to a file (relative to root's home folder); anew:
+                          on another site, which has nothing of this page
     ```sh                 what is typed; exit=N: how it ends, on=ADDRESS: the host it is typed on
     ```text               right behind sh: what it shows. A line "..." is any lines, "..." in a
                           line any text
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 # They only look: asked again until the answer is as shown, since it may be on its way.
 LOOKING = ("coexistctl ", "journalctl ", "ldapsearch ", "postmap -q ")
+LANGUAGES = {"ldif": {"file", "anew"}, "text": {"file"}, "sh": {"exit", "on"}}
 
 
 @dataclass
@@ -39,13 +41,15 @@ def blocks(path):
     """Those of a page, each sh with the output that is shown for it."""
     with open(path, encoding="utf-8") as file:
         page = file.read()
-    found, heading, end = [], "", 0
+    found, heading, end, fences = [], "", 0, 0
     for match in FENCE.finditer(page):
         if match["heading"]:
             heading = match["heading"].lstrip("# ")
             continue
+        fences += 2
         language, *words = match["info"].split()
         options = dict(word.partition("=")[::2] for word in words)
+        assert language in LANGUAGES and LANGUAGES[language].issuperset(options), match[0]
         block = Block(language, options, textwrap.dedent(match["text"]),
                       page.count("\n", 0, match.start()) + 1, heading=heading)
         is_next = not page[end:match.start()].strip()
@@ -54,7 +58,7 @@ def blocks(path):
         else:
             found.append(block)
         end = match.end()
-    assert found, path
+    assert found and fences == len(re.findall("(?m)^ *```", page)), path
     return found
 
 
