@@ -43,6 +43,28 @@ static bool is_kept(const struct deleter *deleter, struct span local_part)
 	return keytab_find(&deleter->kept_local_parts, local_part) != KEYTAB_NONE;
 }
 
+/*
+ * CX_OK: a recipient is added under this very address, as where "adam@acme.example" goes to
+ * "adam@acme", a host without a domain: a deletion would take that along. CX_NOTFOUND, CX_ENOMEM.
+ */
+static enum status is_added(const struct deleter *deleter, struct span spelling)
+{
+	struct address address;
+	struct key key;
+	uint32_t index;
+	enum status status = address_parse_internal(spelling, &address);
+
+	if (status != CX_OK) {
+		return status == CX_ENOMEM ? status : CX_NOTFOUND;
+	}
+	address_key(&address, &key);
+	index = keytab_find(&deleter->envelope->by_key, key_span(&key));
+	return index != KEYTAB_NONE && deleter->fates[index].winner != PLAN_NOBODY &&
+		       span_equal_case(deleter->envelope->addresses[index].text, spelling)
+		   ? CX_OK
+		   : CX_NOTFOUND;
+}
+
 /* A spelling of two parts. */
 static enum status delete_joined(struct deleter *deleter, struct span left, char sign,
     struct span right, const char *end)
@@ -58,7 +80,10 @@ static enum status delete_joined(struct deleter *deleter, struct span left, char
 	if (!spelling.failed) {
 		status = is_kept(deleter, buf_span(&spelling))
 			     ? CX_OK
-			     : delete_spelling(deleter, buf_span(&spelling));
+			     : is_added(deleter, buf_span(&spelling));
+	}
+	if (status == CX_NOTFOUND) {
+		status = delete_spelling(deleter, buf_span(&spelling));
 	}
 	buf_release(&spelling);
 	return status;
