@@ -373,6 +373,22 @@ enum log_level policy_answer_level(const struct policy_answer *answer)
 	return answer->reply != NULL ? log_level_of_reply(answer->reply) : LOG_LEVEL_INFO;
 }
 
+/* In external form, as Postfix logs it: the parts of a line cannot be made up by a stranger. */
+static void add_path(struct log_line *out, const char *before, enum log_field field,
+    struct span path)
+{
+	char text[2 * LOG_VALUE_MAX + 8];
+	struct buf external;
+
+	/* One more than is shown, so that what is cut is seen to be. */
+	if (path.len > LOG_VALUE_MAX + 1) {
+		path.len = LOG_VALUE_MAX + 1;
+	}
+	buf_init_fixed(&external, text, sizeof(text));
+	address_print_internal(path, &external);
+	log_line_add_value(out, before, field, buf_span(&external), ">");
+}
+
 void policy_answer_log(const struct policy_answer *answer,
     const struct policy_request *request, struct log_line *out)
 {
@@ -382,8 +398,8 @@ void policy_answer_log(const struct policy_answer *answer,
 	log_line_add_value(out, "[", LOG_FIELD_CLIENT, request->client_address, "]");
 	log_line_add_value(out, ", sasl_username=", LOG_FIELD_LOGIN, request->sasl_username,
 	    "");
-	log_line_add_value(out, ", from=<", LOG_FIELD_FROM, request->sender, ">");
-	log_line_add_value(out, ", to=<", LOG_FIELD_TO, request->recipient, ">");
+	add_path(out, ", from=<", LOG_FIELD_FROM, request->sender);
+	add_path(out, ", to=<", LOG_FIELD_TO, request->recipient);
 	if (answer->reply == &unknown_context) {
 		log_line_add_value(out, ", policy_context=", LOG_FIELD_NONE,
 		    request->policy_context, "");
@@ -402,7 +418,7 @@ void policy_answer_trace(const struct policy_answer *answer,
 	if (!answer->is_resolved) {
 		return;
 	}
-	log_line_add_value(out, "rcpt: to=<", LOG_FIELD_TO, request->recipient, ">");
+	add_path(out, "rcpt: to=<", LOG_FIELD_TO, request->recipient);
 	log_line_add_value(out, ", verdict=", LOG_FIELD_VERDICT,
 	    span_of(verdict_text(answer->resolved)), "");
 	log_line_add_value(out, ", object=\"", LOG_FIELD_OBJECT, answer->object, "\"");

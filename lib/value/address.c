@@ -314,6 +314,30 @@ static void print_quoted(const char *text, size_t len, struct buf *out)
 	buf_add_char(out, '"');
 }
 
+static void print_local(const char *text, size_t len, struct buf *out)
+{
+	if (is_dot_atom(text, len)) {
+		buf_add(out, text, len);
+	} else {
+		print_quoted(text, len, out);
+	}
+}
+
+void address_print_internal(struct span text, struct buf *out)
+{
+	const char *at = text.len > 0 ? memrchr(text.ptr, '@', text.len) : NULL;
+	size_t len = at != NULL ? (size_t)(at - text.ptr) : text.len;
+
+	/* What is no domain goes between the quotes, too. */
+	for (size_t i = len; i < text.len; i++) {
+		if (memchr(" <>(),;\"\\", text.ptr[i], 9) != NULL) {
+			len = text.len;
+		}
+	}
+	print_local(text.ptr, len, out);
+	buf_add(out, text.ptr + len, text.len - len);
+}
+
 void address_print(const struct address *address, struct buf *out)
 {
 	if (!address_is_smtp(address)) {
@@ -324,11 +348,7 @@ void address_print(const struct address *address, struct buf *out)
 		buf_add(out, address->local, address->local_len);
 		return;
 	}
-	if (is_dot_atom(address->local, address->local_len)) {
-		buf_add(out, address->local, address->local_len);
-	} else {
-		print_quoted(address->local, address->local_len, out);
-	}
+	print_local(address->local, address->local_len, out);
 	if (address->domain_len > 0) {
 		buf_add_char(out, '@');
 		buf_add(out, address->domain, address->domain_len);

@@ -162,5 +162,10 @@ enum status address_extension(const struct address *, size_t len, struct span *o
  * needed; other types "TYPE:value" with the type in capitals.
  */
 void address_print(const struct address *, struct buf *out);
+/*
+ * The external form of Postfix's internal one, whatever it is, for a line of log: no ">" or comma
+ * in it stands outside of quotes.
+ */
+void address_print_internal(struct span text, struct buf *out);
 
 #endif

@@ -102,8 +102,8 @@ REFUSALS = [  # recipient, attributes; severity, fields
      {"VERDICT": "broken", "RULE": "missing", "LOGIN": "eve"}),
     ("loop", {"sender": ""}, WARNING, {"VERDICT": "loop", "RULE": "loop", "FROM": ""}),
     ("no\x01body\\x", {"sender": "s\x7f@e.example"}, INFO,
-     {"VERDICT": "unknown", "RULE": "unknown", "FROM": "s\\x7f@e.example",
-      "TO": "no\\x01body\\x5cx@acme.example"}),
+     {"VERDICT": "unknown", "RULE": "unknown", "FROM": '"s\\x7f"@e.example',
+      "TO": '"no\\x01body\\\\x5cx"@acme.example'}),
     ("n" * 900, {}, INFO, {"VERDICT": "invalid", "RULE": "syntax", "TO": "n" * 400 + "..."}),
 ]
 

@@ -308,9 +308,20 @@ static const struct {
 	  "NOQUEUE: reject: client=mx.example[198.51.100.7], sasl_username=kid, from=<>, "
 	  "to=<joe@out.example>, verdict=forbidden, rule=login, reply=\"554 5.7.1 Relay access denied\"" },
 	{ { "x\ny", STRANGER, "", "a\x1b[2J@b", "c@d", NULL, NULL, NULL },
-	  "NOQUEUE: reject: client=mx.example[198.51.100.7], sasl_username=, from=<a\\x1b[2J@b>, "
+	  "NOQUEUE: reject: client=mx.example[198.51.100.7], sasl_username=, from=<\"a\\x1b[2J\"@b>, "
 	  "to=<c@d>, policy_context=x\\x0ay, verdict=unavailable, rule=policyContext, "
 	  "reply=\"451 4.3.5 Server configuration error\"" },
+	/* what would end the address and begin parts of its own */
+	{ { "recipient", STRANGER, "", "joe@out.example>, to=<a@b", "x>, verdict=deliver@acme.example",
+	    NULL, NULL, NULL },
+	  "NOQUEUE: reject: client=mx.example[198.51.100.7], sasl_username=, "
+	  "from=<\"joe@out.example>, to=<a\"@b>, to=<\"x>, verdict=deliver\"@acme.example>, "
+	  "verdict=unknown, rule=unknown, reply=\"550 5.1.1 User unknown\"" },
+	{ { "recipient", STRANGER, "", "a@b>, verdict=\"x", "n@acme.example>, verdict=deliver", NULL, NULL,
+	    NULL },
+	  "NOQUEUE: reject: client=mx.example[198.51.100.7], sasl_username=, "
+	  "from=<\"a@b>, verdict=\\\"x\">, to=<\"n@acme.example>, verdict=deliver\">, "
+	  "verdict=invalid, rule=syntax, reply=\"501 5.1.3 Bad recipient address syntax\"" },
 	{ { "recipient", STRANGER, "", "", "nobody@watch.example", NULL, NULL, NULL },
 	  "NOQUEUE: observe: client=mx.example[198.51.100.7], sasl_username=, from=<>, "
 	  "to=<nobody@watch.example>, verdict=unknown, rule=observe, reply=\"550 5.1.1 User unknown\"" },
