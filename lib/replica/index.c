@@ -141,15 +141,18 @@ static void add_values(struct builder *builder, enum index_kind kind,
 	}
 }
 
-static bool address_key_of(struct span text, struct key *out)
+/* What has no address has no key; without memory for it there is no index. */
+static bool address_key_of(struct builder *builder, struct span text, struct key *out)
 {
 	struct address address;
+	enum status status = address_parse_typed(text, &address);
 
-	if (address_parse_typed(text, &address) != CX_OK) {
-		return false;
+	if (status == CX_OK) {
+		address_key(&address, out);
+	} else if (status == CX_ENOMEM) {
+		builder->set->failed = true;
 	}
-	address_key(&address, out);
-	return true;
+	return status == CX_OK;
 }
 
 static void add_own_addresses(struct builder *builder, struct values values)
@@ -158,7 +161,7 @@ static void add_own_addresses(struct builder *builder, struct values values)
 	struct key key;
 
 	while (values_next(&values, &value)) {
-		if (address_key_of(value, &key)) {
+		if (address_key_of(builder, value, &key)) {
 			add(builder, INDEX_ADDR, key_span(&key), RANK_OWN);
 		}
 	}
@@ -185,7 +188,7 @@ static void add_addresses(struct builder *builder, const struct recipient *recip
 	/* A target that is one of its own addresses is just that. */
 	if (!span_is_empty(recipient->target) &&
 	    !(recipient->flags & RECIPIENT_TARGET_NOT_OWN) &&
-	    address_key_of(recipient->target, &key) &&
+	    address_key_of(builder, recipient->target, &key) &&
 	    !has_address(builder->set, &key)) {
 		add(builder, INDEX_ADDR, key_span(&key), RANK_TARGET);
 	}
@@ -232,7 +235,12 @@ static void add_space(struct builder *builder, struct span text)
 	struct index_set *set = builder->set;
 	struct address_space space;
 
-	if (address_space_parse(text, &space) != CX_OK) {
+	enum status status = address_space_parse(text, &space);
+
+	if (status == CX_ENOMEM) {
+		set->failed = true;
+	}
+	if (status != CX_OK) {
 		return;
 	}
 	struct index_entry *entry =

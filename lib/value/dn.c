@@ -2,6 +2,7 @@
 
 #include "value/dn.h"
 
+#include <errno.h>
 #include <ldap.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ static enum status parse(struct span text, LDAPDN *out)
 	struct berval value;
 	char *copy;
 	int result;
+	bool is_short;
 
 	if (text.len > DN_LEN_MAX) {
 		return CX_ETOOLONG;
@@ -66,9 +68,13 @@ static enum status parse(struct span text, LDAPDN *out)
 	copy[text.len] = '\0';
 	value = (struct berval){ text.len, copy };
 	*out = NULL;
+	errno = 0;
 	result = ldap_bv2dn(&value, out, LDAP_DN_FORMAT_LDAP);
+	/* libldap says in places that the name is wrong where memory was wanting. */
+	is_short = result == LDAP_NO_MEMORY || (result != LDAP_SUCCESS && errno == ENOMEM);
 	free(copy);
-	if (result == LDAP_NO_MEMORY) {
+	if (is_short) {
+		ldap_dnfree(*out);
 		return CX_ENOMEM;
 	}
 	/* Blanks alone are the empty name, which is that of no entry. */
@@ -164,10 +170,11 @@ static enum status print_ava(const LDAPAVA *ava, char **out)
 			.la_flags = ava->la_flags };
 		LDAPAVA *avas[] = { &canonical, NULL };
 
+		errno = 0;
 		switch (ldap_rdn2str(avas, out, LDAP_DN_FORMAT_LDAPV3)) {
 		case LDAP_SUCCESS: break;
 		case LDAP_NO_MEMORY: status = CX_ENOMEM; break;
-		default: status = CX_EINVAL; break;
+		default: status = errno == ENOMEM ? CX_ENOMEM : CX_EINVAL; break;
 		}
 	}
 	buf_release(&value);
