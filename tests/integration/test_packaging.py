@@ -160,6 +160,15 @@ def test_rpm_packages_hold_what_is_installed(files):
                 if macro != "presetdir"}
     documents = {f for f in files if f.startswith("usr/share/doc/")}  # by %doc, from the sources
     assert select(files, patterns) == files - NOT_PACKAGED - documents
+    # packaging/check-rpm holds the packages to this list.
+    lines = pathlib.Path(TOP, "packaging/rpm/files").read_text(encoding="ascii").splitlines()
+    names = {line.split()[5].lstrip("/") for line in lines if re.match(r"coexist\S* 100", line)}
+    made = {"etc/coexist/coexist.conf", "usr/lib/systemd/system-preset/95-coexist.preset"}
+    assert {n for n in names if not re.match("usr/share/(doc|licenses)/", n)} == files - NOT_PACKAGED - documents | made
+    listed_documents = {pathlib.PurePath(n).name for n in names if n.startswith("usr/share/doc/coexist-doc/")}
+    assert listed_documents == {path.name for name in listed("coexist-doc.docs") | {"NEWS.md"}
+                                for path in ([pathlib.Path(TOP, name)] if pathlib.Path(TOP, name).is_file()
+                                             else pathlib.Path(TOP, name).iterdir())}
 
 
 NASTY = (("uri", "ldaps://ldap1.acme.example ldapi://%2Frun%2Fx"),
