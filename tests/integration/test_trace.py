@@ -26,6 +26,7 @@ def directory(site):
                 deliverAndRedirect="TRUE"),
         mailbox("moved", "moved@acme.example", homeServer="old"),
         custom("carol", "SMTP:carol@outside.example", mail="carol@acme.example"),
+        custom("tobob", "SMTP:bob@acme.example", mail="tobob@acme.example"),
         group_of_names("all", "all@acme.example", ["bob", "adam"]),
     ])
 
@@ -70,6 +71,7 @@ def test_a_redirected_mailbox_takes_what_comes_back(gw, recipient, sink, fate):
 @pytest.mark.parametrize("recipient, sink", [
     ("carol@acme.example", "outside"), ("moved@acme.example", "old"),
     ("nobody@acme.example", "old"), ("all@acme.example", "mailboxes"),
+    ("tobob@acme.example", "mailboxes"),
 ])
 def test_who_has_nothing_left_is_bounced_alone(gw, recipient, sink):
     ledger_id, message = send_first(gw, recipient, sink)

@@ -44,7 +44,7 @@ def make_srs_site(make, has_hop=True, settings=None, **options):
         start=False, source="ldif", sinks=("old",), ldif=directory, **options,
         settings={**hop_settings, **(settings or {})},
         # For clocks that jump: the directories stay young enough to refuse by.
-        options='unknown_defer_after = "99d"\nmax_staleness = "99d"',
+        options='unknown_defer_after = "199d"\nmax_staleness = "199d"',
         services=[hop_service(port, SRS)] if has_hop else [],
         sections=lambda site: f"""srs {{
   enable = true
