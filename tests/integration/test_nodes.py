@@ -67,6 +67,7 @@ def _mail_flows(request, estate, flow):
         for node in estate.nodes:
             assert_answers(node, "nothing")
         flow.wait_more()
+        flow.settle()
     if "a_machine" not in request.node.name:
         assert flow.doubts() == doubts
 

@@ -57,6 +57,7 @@ class Flow:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._produce, daemon=True) for _ in range(4)]
         self._threads.append(threading.Thread(target=self._return, daemon=True))
+        self._tours = {}  # of jobs that try node after node now
         self._seen = 0
 
     def start(self):
@@ -77,11 +78,15 @@ class Flow:
         assert not self.violations, self.violations
 
     def doubts(self):
-        """Of how many attempts the client does not know; those that wait for an answer now too."""
+        """Of how many attempts the client does not know."""
         with self._lock:
-            attempts = list(self.attempts.values())
-        wait_for(lambda: not any(a.state == "under way" for a in attempts), "answers")
-        return sum(a.state == "in doubt" for a in attempts)
+            return sum(a.state == "in doubt" for a in self.attempts.values())
+
+    def settle(self):
+        """Until each tour of the nodes that has begun is over: it meets one dead part at most."""
+        with self._lock:
+            tours = set(self._tours)
+        wait_for(lambda: not tours & self._tours.copy().keys(), "tours of the nodes to end")
 
     def is_on(self):
         return not self._stop.is_set()
@@ -130,6 +135,16 @@ class Flow:
 
     def _hand_over(self, job):
         """MX after MX, until each recipient is accepted or refused for good."""
+        tour = object()
+        with self._lock:
+            self._tours[tour] = job
+        try:
+            self._tour(job)
+        finally:
+            with self._lock:
+                del self._tours[tour]
+
+    def _tour(self, job):
         order = random.sample(self.nodes, len(self.nodes))
         order.sort(key=lambda node: node.name == job.came_by)
         for node in order:
