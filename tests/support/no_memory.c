@@ -13,6 +13,10 @@
  * The linker takes these definitions for those of the C library, also in shared libraries. Each
  * goes on to the next definition: the C library's, or a sanitizer's.
  */
+
+/* Called before ThreadSanitizer is ready for what it adds to functions. */
+#define NOT_WATCHED __attribute__((no_sanitize("thread")))
+
 static __thread unsigned long calls, fails_at;
 static __thread bool is_armed, is_lasting;
 
@@ -30,7 +34,7 @@ unsigned long no_memory_disarm(void)
 	return calls;
 }
 
-static bool is_faulty(void)
+NOT_WATCHED static bool is_faulty(void)
 {
 	if (!is_armed) {
 		return false;
@@ -50,7 +54,7 @@ static union {
 } early;
 static size_t early_used;
 
-static void *get_early(size_t size)
+NOT_WATCHED static void *get_early(size_t size)
 {
 	size_t start = (early_used + sizeof(max_align_t) - 1) / sizeof(max_align_t) *
 		       sizeof(max_align_t);
@@ -67,7 +71,7 @@ static void *(*next_calloc)(size_t, size_t);
 static void *(*next_realloc)(void *, size_t);
 static bool is_looking;
 
-static void __attribute__((constructor)) look(void)
+NOT_WATCHED static void __attribute__((constructor)) look(void)
 {
 	if (next_realloc != NULL || is_looking) {
 		return;
@@ -79,7 +83,7 @@ static void __attribute__((constructor)) look(void)
 	is_looking = false;
 }
 
-void *malloc(size_t size)
+NOT_WATCHED void *malloc(size_t size)
 {
 	look();
 	if (is_looking) {
@@ -88,7 +92,7 @@ void *malloc(size_t size)
 	return is_faulty() ? NULL : next_malloc(size);
 }
 
-void *calloc(size_t count, size_t size)
+NOT_WATCHED void *calloc(size_t count, size_t size)
 {
 	look();
 	if (is_looking) {
@@ -97,13 +101,13 @@ void *calloc(size_t count, size_t size)
 	return is_faulty() ? NULL : next_calloc(count, size);
 }
 
-void *realloc(void *old, size_t size)
+NOT_WATCHED void *realloc(void *old, size_t size)
 {
 	look();
 	return is_faulty() ? NULL : next_realloc(old, size);
 }
 
-void *reallocarray(void *old, size_t count, size_t size)
+NOT_WATCHED void *reallocarray(void *old, size_t count, size_t size)
 {
 	if (size > 0 && count > SIZE_MAX / size) {
 		errno = ENOMEM;

@@ -125,6 +125,7 @@ static void put_all(void)
 	org_put(&org, RECORD_CONNECTOR, 0, TAG_DN, "cn=po", TAG_NAME, "po",
 	    TAG_NEXT_HOP, "relay:[192.0.2.1]", TAG_SPACE, "MS:A/B/*", 0);
 	org_look(&org);
+	store_abort(org.writer); /* readers come now: the order of locks, again */
 }
 
 static void write_file(const char *folder, const char *name, mode_t mode,
