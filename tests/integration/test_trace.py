@@ -63,7 +63,8 @@ def test_a_redirected_mailbox_takes_what_comes_back(gw, recipient, sink, fate):
                       headers_of(message))
     assert reply.ok
     # Who wonders where the rest is finds it in the log.
-    said, = gw.milter.log_lines(f"{reply.text.split()[-1]}: ")
+    queue_id = re.search(r"queued as (\w+)|(\w+) Message accepted", reply.text)
+    said, = gw.milter.log_lines(f"{queue_id[1] or queue_id[2]}: ")
     assert re.search(f': orig_to=<{recipient}>, action=returned, object="uid=[a-z]+,.*", '
                      "rule=loop$", said)
 

@@ -81,6 +81,18 @@ class Daemon:
     def log_lines(self, pattern):
         return [line for line in self.log_text().splitlines() if re.search(pattern, line)]
 
+    def new_lines(self):
+        """An iterator over whole lines as they are written; None where there is none yet."""
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            part = ""
+            while True:
+                part += log.readline()
+                if part.endswith("\n"):
+                    yield part
+                    part = ""
+                else:
+                    yield None
+
     def reload(self):
         os.kill(self.pid, signal.SIGUSR1)
 

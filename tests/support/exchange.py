@@ -69,8 +69,8 @@ def samba_schema(schema_dn):
 class ExchangeSlapd(Slapd):
     """A slapd that knows what Active Directory and Exchange call things."""
 
-    def _write_slapd_conf(self, head, extra):
-        super()._write_slapd_conf(head, extra)
+    def _write_slapd_conf(self, head, extra, database):
+        super()._write_slapd_conf(head, extra, database)
         with open(f"{self.folder}/exchange.schema", "w", encoding="utf-8") as out:
             out.write(slapd_schema())
         path = f"{self.folder}/slapd.conf"
