@@ -222,6 +222,11 @@ struct plan *plan_ref(struct plan *plan)
 	return plan;
 }
 
+bool plan_is_last(const struct plan *plan)
+{
+	return atomic_load(&plan->refs) == 1;
+}
+
 void plan_unref(struct plan *plan)
 {
 	if (plan == NULL || atomic_fetch_sub(&plan->refs, 1) != 1) {

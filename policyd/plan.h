@@ -33,6 +33,8 @@ enum status plan_open_replica(struct plan *, struct plan *previous, struct errbu
 
 struct plan *plan_ref(struct plan *);
 void plan_unref(struct plan *); /* NULL is fine */
+/* Whether the caller's reference is the only one that is left. */
+bool plan_is_last(const struct plan *);
 
 const struct conf *plan_conf(const struct plan *);
 const struct keys *plan_keys(const struct plan *); /* those of SRS */

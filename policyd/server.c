@@ -26,6 +26,9 @@
 /* Where the system sets no limit on open files. */
 #define FILES_MAX 1048576
 
+/* A worker that is in the middle of something comes to the new plan later. */
+#define RELOAD_WAIT_MS 2000
+
 struct server {
 	pthread_mutex_t lock; /* of `plan`, where the metrics' thread looks at it */
 	struct plan *plan;
@@ -197,6 +200,20 @@ enum status server_start(struct server *server, struct errbuf *err)
 	return start_metrics(server, err);
 }
 
+/*
+ * Until every worker serves by the new plan: then it can be said that it is in force, and what the
+ * old one alone listened on is closed, for the next reload to listen on again.
+ */
+static void let_go(struct plan *old)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	for (int ms = 0; ms < RELOAD_WAIT_MS && !plan_is_last(old); ms++) {
+		(void)nanosleep(&pause, NULL);
+	}
+	plan_unref(old);
+}
+
 enum status server_reload(struct server *server, struct conf *conf, struct errbuf *err)
 {
 	struct plan *plan;
@@ -219,7 +236,7 @@ enum status server_reload(struct server *server, struct conf *conf, struct errbu
 	(void)pthread_mutex_unlock(&server->lock);
 	metrics_warn_of_restart(plan_conf(old)->policyd.metrics_listen,
 	    conf->policyd.metrics_listen);
-	plan_unref(old);
+	let_go(old);
 	return CX_OK;
 }
 

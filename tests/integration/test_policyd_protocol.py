@@ -346,7 +346,8 @@ def test_many_reloads_under_load_drop_nothing(own_policyd):
         extra = [f"unix:{own_policyd.folder}/extra"] if i % 2 == 0 else []
         own_policyd.write_conf(policy=[*own_policyd.policy.values(), *extra])
         own_policyd.reload()
-        wait_for(lambda: "configuration reloaded" in (next(lines) or ""), "the reload", interval=0)
+        wait_for(lambda: any("configuration reloaded" in line
+                             for line in iter(lambda: next(lines), None)), "the reload")
     done.set()
     for thread in threads:
         thread.join()
