@@ -69,6 +69,24 @@ static enum status read_own_address(const struct mapper *mapper, const char *att
 	return CX_OK;
 }
 
+/*
+ * The next value that is an address of ours: `text` is it, `value` as it was written. CX_NOTFOUND:
+ * there is none left.
+ */
+static enum status next_own_address(const struct mapper *mapper,
+    struct value_cursor *cursor, struct address *address, struct span *value,
+    struct buf *text)
+{
+	enum status status = CX_NOTFOUND;
+
+	while (status == CX_NOTFOUND && mapper_next(mapper, cursor, value)) {
+		*value = span_trim(*value);
+		status = read_own_address(mapper, value_cursor_name(cursor), *value,
+		    address, text);
+	}
+	return status;
+}
+
 static enum status read_mails(const struct mapper *mapper, struct own_addresses *own,
     struct buf *text)
 {
@@ -77,21 +95,17 @@ static enum status read_mails(const struct mapper *mapper, struct own_addresses 
 	struct address address;
 	struct span value;
 
-	while (status == CX_OK && mapper_next(mapper, &cursor, &value)) {
-		value = span_trim(value);
-		status = read_own_address(mapper, value_cursor_name(&cursor), value,
-		    &address, text);
+	while (status == CX_OK) {
+		status = next_own_address(mapper, &cursor, &address, &value, text);
 		if (status == CX_OK && !address_is_smtp(&address)) {
 			mapper_note(mapper, value_cursor_name(&cursor), value,
 			    "not an SMTP address");
 		} else if (status == CX_OK) {
 			status = value_list_add(&own->mails, buf_span(text), value);
-		} else if (status == CX_NOTFOUND) {
-			status = CX_OK;
 		}
 	}
 	value_list_sort(&own->mails);
-	return status;
+	return status == CX_NOTFOUND ? CX_OK : status;
 }
 
 static enum status read_proxies(const struct mapper *mapper, struct own_addresses *own,
@@ -103,14 +117,8 @@ static enum status read_proxies(const struct mapper *mapper, struct own_addresse
 	struct address address;
 	struct span value;
 
-	while (status == CX_OK && mapper_next(mapper, &cursor, &value)) {
-		value = span_trim(value);
-		status = read_own_address(mapper, value_cursor_name(&cursor), value,
-		    &address, text);
-		if (status == CX_NOTFOUND) {
-			status = CX_OK;
-			continue;
-		}
+	while (status == CX_OK) {
+		status = next_own_address(mapper, &cursor, &address, &value, text);
 		if (status == CX_OK) {
 			bool is_primary =
 			    value.len > 5 && memcmp(value.ptr, "SMTP:", 5) == 0;
@@ -122,7 +130,7 @@ static enum status read_proxies(const struct mapper *mapper, struct own_addresse
 	}
 	value_list_sort(&own->primaries);
 	value_list_sort(&own->rest);
-	return status;
+	return status == CX_NOTFOUND ? CX_OK : status;
 }
 
 /* Proxies are what is neither a primary address nor `mail`. */
