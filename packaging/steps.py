@@ -282,6 +282,10 @@ class Check:
 
     def reconfigured(self):
         """dpkg-reconfigure changes only what was answered, and goes by what the file says."""
+        # An administrator's own password file, and rights of his own.
+        self.sh("cp -p /etc/coexist/ldap.secret /etc/coexist/own.secret"
+                f" && sed -i 's,/etc/coexist/ldap.secret,/etc/coexist/own.secret,' {CONF}"
+                f" && chgrp coexist {CONF} && chmod 640 {CONF}")
         conf = self.conf()
         self.sh(f"printf '%s\\n' ldap://localhost {mailsite.SUFFIX} cn=coexist,ou=services,{mailsite.SUFFIX} ''"
                        " | script -qec 'TERM=dumb DEBIAN_FRONTEND=teletype dpkg-reconfigure coexist' /dev/null")
@@ -291,7 +295,10 @@ class Check:
         self.sh(f"sed -i 's,ldap://localhost,ldap://127.0.0.1 ldap://localhost,' {CONF}")
         conf = self.conf()
         self.sh("dpkg-reconfigure -fnoninteractive coexist")
-        assert self.conf() == conf
+        assert self.conf() == conf and "own.secret" in conf
+        assert self.sh(f"stat -c '%a %U %G' {CONF}").stdout == "640 root coexist\n"
+        self.sh(f"sed -i 's,/etc/coexist/own.secret,/etc/coexist/ldap.secret,' {CONF} && rm /etc/coexist/own.secret"
+                " && systemctl reload coexist-syncd")
         self.assert_running()
 
     def rebooted(self):

@@ -215,3 +215,30 @@ def test_a_key_that_is_missing_is_added(tmp_path):
         '# directory of ours\ndirectory "corp" {\n\tbase = "dc=acme"\n\turi = "ldap://b"\n}\n'
         'directory "b" {\n  base = "dc=b"\n}\n')
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_key_without_blanks_is_found(tmp_path):
+    path = tmp_path / "coexist.conf"
+    path.write_text('directory "corp" {\n  uri="ldap://a"\n  #base="dc=x"\n}\n', encoding="ascii")
+    assert directory_key("get", path, "uri") == "ldap://a"
+    directory_key("set", path, "uri", "ldap://b")
+    directory_key("set", path, "base", "dc=b")
+    assert path.read_text(encoding="ascii") == (
+        'directory "corp" {\n\turi = "ldap://b"\n\tbase = "dc=b"\n}\n')
+
+
+@pytest.mark.parametrize("text, why", [
+    ('directory "corp" { ldif = "/x" }\n', "on one line"),
+    ('directory "corp" { uri = "ldap://a"\n base = "dc=x" }\n', "on one line"),
+    ('directory "corp" {\n  ldif="/x"\n}\n', "takes an LDIF file"),
+    ('organization = "acme"\n', 'no section "directory"'),
+    ('', 'no section "directory"'),
+])
+def test_what_is_laid_out_otherwise_is_left_alone(tmp_path, text, why):
+    path = tmp_path / "coexist.conf"
+    path.write_text(text, encoding="ascii")
+    done = subprocess.run(["sh", str(DEBIAN / "directory-key"), "set", str(path), "uri", "ldap://b"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and why in done.stderr, done
+    assert path.read_text(encoding="ascii") == text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["coexist.conf"]
