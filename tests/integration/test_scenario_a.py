@@ -19,6 +19,8 @@ BARR, ADAM = "adam.barr@acme.example", "adam@pop.acme.example"
 EVE = person_dn("eve")
 MAILBOX = At("mailboxes", BARR)
 POP3 = At("pop", ADAM)
+# Redirected before the mailbox took ADAM over, and queued until it had.
+TAKEN_OVER = At("mailboxes", ADAM)
 
 
 HERE_USERS = {"adam.barr": "barrs secret", "eve": "eves secret"}
@@ -240,7 +242,7 @@ class Correspondent:
                 reply = client.rcpt(address)
                 if reply.code < 400:
                     ledger_id = self.ledger.new_id()
-                    self.ledger.expect(ledger_id, Either(MAILBOX, POP3))
+                    self.ledger.expect(ledger_id, Either(MAILBOX, POP3, TAKEN_OVER))
                     reply = client.data(self.ledger.message(ledger_id, SENDER, [address]))
                     assert reply.ok, reply
                     self.waiting.remove(address)
