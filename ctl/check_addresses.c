@@ -16,6 +16,8 @@ struct walk {
 	struct checker *checker;
 	struct address_owner owners[OWNERS_MAX]; /* that own it, best first */
 	size_t count;
+	bool in_one_directory; /* the rivals to tell of: of the best one's directory */
+	void (*tell)(struct walk *, struct span key, struct finding *);
 };
 
 static struct span dn_of(struct checker *checker, const struct record_id *id)
@@ -82,7 +84,23 @@ static struct finding finding_of(struct walk *walk, struct span key, size_t lose
 	};
 }
 
-static bool visit_conflict(void *context, struct span key, size_t entries)
+/* The loser has another directory than the winner: precedence decides. */
+static void tell_conflict(struct walk *walk, struct span key, struct finding *finding)
+{
+	CHECK_FOUND(walk->checker, finding, "{}: {} ({}) wins over {} ({})", key,
+	    span_of(finding->other_directory), finding->other_dn,
+	    span_of(finding->directory), finding->dn);
+}
+
+/* Nothing decides between objects of one directory. */
+static void tell_ambiguity(struct walk *walk, struct span key, struct finding *finding)
+{
+	CHECK_FOUND(walk->checker, finding,
+	    "{}: of {} and of {} (in {}); its mail is deferred", key, finding->other_dn,
+	    finding->dn, span_of(finding->directory));
+}
+
+static bool visit_address(void *context, struct span key, size_t entries)
 {
 	struct walk *walk = context;
 	size_t i;
@@ -92,56 +110,37 @@ static bool visit_conflict(void *context, struct span key, size_t entries)
 		return true;
 	}
 	for (i = 1; i < walk->count; i++) {
-		struct finding finding;
+		bool same = walk->owners[i].id.source == walk->owners[0].id.source;
 
-		if (walk->owners[i].id.source == walk->owners[0].id.source) {
-			continue; /* ambiguous */
+		if (same == walk->in_one_directory) {
+			struct finding finding = finding_of(walk, key, i);
+
+			walk->tell(walk, key, &finding);
 		}
-		finding = finding_of(walk, key, i);
-		CHECK_FOUND(walk->checker, &finding, "{}: {} ({}) wins over {} ({})",
-		    key, span_of(finding.other_directory), finding.other_dn,
-		    span_of(finding.directory), finding.dn);
 	}
 	return true;
+}
+
+static void each_address(struct walk *walk)
+{
+	check_failed(walk->checker, snapshot_each_key(walk->checker->view.snapshot,
+					KEYS_ADDRESS, visit_address, walk));
 }
 
 static void address_conflict(struct checker *checker)
 {
-	struct walk walk = { .checker = checker };
+	struct walk walk = { .checker = checker, .tell = tell_conflict };
 
-	check_failed(checker, snapshot_each_key(checker->view.snapshot, KEYS_ADDRESS,
-				  visit_conflict, &walk));
-}
-
-static bool visit_ambiguous(void *context, struct span key, size_t entries)
-{
-	struct walk *walk = context;
-	size_t i;
-
-	if (entries < 2 || !has_rivals(walk, key) ||
-	    !is_looked_up(walk->checker, key)) {
-		return true;
-	}
-	for (i = 1; i < walk->count; i++) {
-		struct finding finding;
-
-		if (walk->owners[i].id.source != walk->owners[0].id.source) {
-			continue;
-		}
-		finding = finding_of(walk, key, i);
-		CHECK_FOUND(walk->checker, &finding,
-		    "{}: of {} and of {} (in {}); its mail is deferred", key,
-		    finding.other_dn, finding.dn, span_of(finding.directory));
-	}
-	return true;
+	each_address(&walk);
 }
 
 static void address_ambiguous(struct checker *checker)
 {
-	struct walk walk = { .checker = checker };
+	struct walk walk = {
+		.checker = checker, .in_one_directory = true, .tell = tell_ambiguity
+	};
 
-	check_failed(checker, snapshot_each_key(checker->view.snapshot, KEYS_ADDRESS,
-				  visit_ambiguous, &walk));
+	each_address(&walk);
 }
 
 /* One of them has it, and is in the directory that is named first. */

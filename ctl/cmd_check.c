@@ -1,6 +1,5 @@
 #include "config.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <time.h>
@@ -184,23 +183,13 @@ static int check(const struct conf *conf, struct store *store, bool as_json)
 
 static int run(const struct conf *conf, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct store *store;
 	struct errbuf err;
-	bool as_json = false;
-	int option, code;
+	bool as_json;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j') {
-			return usage_error(&command_check, "wrong option");
-		}
-		as_json = true;
-	}
-	if (optind != argc) {
-		return usage_error(&command_check, "'%s' is too much", argv[optind]);
+	if (!takes_json(&command_check, argc, argv, &as_json)) {
+		return EX_USAGE;
 	}
 	if (store_open(conf->replica, &store, &err) != CX_OK) {
 		complain("%s", err.text);

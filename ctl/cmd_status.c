@@ -1,6 +1,5 @@
 #include "config.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -235,22 +234,11 @@ static void join_directories(json_t *out, const struct conf *conf)
 
 static int run(const struct conf *conf, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
 	json_t *out;
-	bool as_json = false, is_available;
-	int option;
+	bool as_json, is_available;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j') {
-			return usage_error(&command_status, "wrong option");
-		}
-		as_json = true;
-	}
-	if (optind != argc) {
-		return usage_error(&command_status, "'%s' is too much", argv[optind]);
+	if (!takes_json(&command_status, argc, argv, &as_json)) {
+		return EX_USAGE;
 	}
 	out = json_object();
 	is_available = add_replica(out, conf);

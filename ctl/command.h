@@ -23,8 +23,10 @@ extern const struct command command_accept_refresh, command_check, command_dump,
 void complain(const char *fmt, ...) CX_PRINTF(1, 2);
 /* The same with the command's usage; returns EX_USAGE. */
 int usage_error(const struct command *, const char *fmt, ...) CX_PRINTF(2, 3);
-
-/* A NULL-terminated list of the commands, for help. */
-const struct command *const *commands(void);
+/*
+ * For commands with no arguments but --json: sets *as_json. False: there was another, and
+ * usage_error() has said so.
+ */
+bool takes_json(const struct command *, int argc, char **argv, bool *as_json);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <getopt.h>
 #include <locale.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -20,41 +19,6 @@ static const struct command *const table[] = {
 	&command_accept_refresh,
 	NULL,
 };
-
-const struct command *const *commands(void)
-{
-	return table;
-}
-
-static void vcomplain(const char *fmt, va_list args) CX_PRINTF(1, 0);
-
-static void vcomplain(const char *fmt, va_list args)
-{
-	fprintf(stderr, "coexistctl: ");
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-}
-
-void complain(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vcomplain(fmt, args);
-	va_end(args);
-}
-
-int usage_error(const struct command *command, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vcomplain(fmt, args);
-	va_end(args);
-	fprintf(stderr, "usage: coexistctl [-c FILE] %s %s\n", command->name,
-	    command->arguments);
-	return EX_USAGE;
-}
 
 static void print_help(FILE *out)
 {
