@@ -198,6 +198,7 @@ bool session_is_done(struct session *session)
 		       envelope_changes_nothing(&session->envelope);
 
 	if (is_done) {
+		counter_add(&session->env->counts->messages[MESSAGE_UNCHANGED], 1);
 		forget_message(session);
 	}
 	return is_done;

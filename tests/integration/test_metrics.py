@@ -2,19 +2,19 @@
 
 import http.client
 import json
-import json
 import os
 import re
 import socket
 import subprocess
+import time
 
 import pytest
 
-from support.daemons import TOP, Daemon, coexistctl
-from support.ldif import CONTAINERS, custom, domain, mailbox, person_dn
+from support.daemons import TOP, Daemon, coexistctl, program
+from support.ldif import CONTAINERS, connector, custom, domain, mailbox, person_dn
 from support.milterclient import MilterClient
-from support.policyd import MapClient, PolicyClient
-from support.wait import free_port, wait_for
+from support.policyd import MapClient, PolicyClient, netstring
+from support.wait import free_port, run, wait_for
 
 PROMTOOL = "/var/cache/coexist-tests/sendmail/usr/bin/promtool"
 DIRECTORY = CONTAINERS + "".join([
@@ -24,6 +24,8 @@ DIRECTORY = CONTAINERS + "".join([
     mailbox("adam.barr", "adam.barr@acme.example", altRecipient=person_dn("adam")),
     custom("adam", "SMTP:adam@pop.acme.example", mail="adam@pop.acme.example"),
     mailbox("moving", "moving@acme.example", parked="TRUE"),
+    mailbox("ring", "ring@acme.example", altRecipient=person_dn("ring")),
+    connector("branch", relayClient="198.51.100.0/24"),
 ])
 DAEMONS = ("syncd", "milter", "policyd")
 
@@ -37,9 +39,13 @@ class Watched:
         self.port = {name: free_port() for name in DAEMONS}
         os.makedirs(f"{folder}/replica", exist_ok=True)
         self.write_directory(DIRECTORY)
+        with open(f"{folder}/secret", "w", encoding="ascii") as out:
+            out.write("secret\n")
+        os.chmod(f"{folder}/secret", 0o600)
         with open(self.conf, "w", encoding="utf-8") as out:
             out.write(f"""organization = "acme"
 replica = "{folder}/replica"
+secret_file = "{folder}/secret"
 user = ""
 directory "corp" {{ ldif = "{folder}/directory.ldif" }}
 syncd {{
@@ -114,6 +120,24 @@ def families_of_manual():
     return {name for item in items for name in item.split(" , ")}
 
 
+def label_values(series):
+    """{(family, label): values}"""
+    found = {}
+    for key in series:
+        for label, value in re.findall(r'(\w+)="([^"]*)"', key):
+            found.setdefault((key.partition("{")[0], label), set()).add(value)
+    return found
+
+
+def label_values_of_manual():
+    """".Li label", behind it ".Pq Li value , value"."""
+    with open(f"{TOP}/doc/coexist-metrics.7", encoding="utf-8") as page:
+        items = re.split(r"^\.It Li ", page.read(), flags=re.M)[1:]
+    return {(family, label): set(values.removesuffix(" .").split(" , "))
+            for item in items for family in item.splitlines()[0].split(" , ")
+            for label, values in re.findall(r"^\.Li (\w+)\n\.Pq Li (.*)$", item, re.M)}
+
+
 def verdict(name):
     return f'coexist_decisions_total{{verdict="{name}"}}'
 
@@ -125,37 +149,60 @@ def test_every_series_is_there_from_the_start_and_counts(watched):
         before[name] = watched.series(name)
         assert before[name]["coexist_replica_up"] == 1
         assert before[name]['coexist_directory_loaded{directory="corp"}'] == 1
-        assert before[name]['coexist_directory_entries{directory="corp",kind="recipient"}'] == 4
+        assert before[name]['coexist_directory_entries{directory="corp",kind="recipient"}'] == 5
         assert before[name]['coexist_directory_entries{directory="corp",kind="domain"}'] == 2
+        assert before[name]['coexist_directory_entries{directory="corp",kind="connector"}'] == 1
         assert 0 <= before[name]['coexist_directory_age_seconds{directory="corp"}'] < 60
         assert before[name]["coexist_replica_size_bytes"] >= 4096
+        assert before[name]["coexist_replica_generation"] >= 1
+        assert 0 <= time.time() - before[name]["coexist_start_time_seconds"] < 600
+        version = run([program(f"coexist-{name}"), "-V"]).stdout.split()[1]
+        assert before[name][f'coexist_build_info{{program="coexist-{name}",version="{version}"}}'] == 1
         counters = {key: value for key, value in before[name].items()
                     if re.search(r"_(total|count|sum)(\{|$)", key) and "_sync_" not in key}
         assert name == "syncd" or counters and set(counters.values()) == {0.0}, counters
-    assert before["syncd"]['coexist_sync_changes_total{directory="corp"}'] == 9  # with containers
+    assert before["syncd"]['coexist_sync_changes_total{directory="corp"}'] == 11  # with containers
+    assert before["syncd"]['coexist_sync_refreshes_total{directory="corp"}'] == 1
 
     with PolicyClient(f"unix:{watched.folder}/policy") as policy:
         for recipient in ("bob", "nobody", "nobody", "moving"):
             policy.ask(policy_context="recipient", recipient=f"{recipient}@acme.example")
         policy.ask(policy_context="relay", recipient="x@elsewhere.example")
+        policy.ask(policy_context="relay", recipient="x@elsewhere.example",
+                   client_address="198.51.100.1")
         now = watched.series("policyd")
         assert now['coexist_connections{service="policy"}'] == 1
+        policy.send(b"nonsense\n\n")
+        assert policy.read_to_end() == b""
     with MapClient(f"unix:{watched.folder}/map") as maps:
         for key in ("acme.example", "elsewhere.example"):
             maps.ask("domains", key)
         maps.ask("nonsense", "x")
+        maps.send(netstring("nonsense"))
+        maps.answer()
     with MilterClient(f"unix:{watched.folder}/milter") as milter:
         milter.connect()
         milter.mail("<sue@outside.example>")
-        for recipient in ("bob", "adam.barr", "moving"):
+        for recipient in ("bob", "adam.barr", "moving", "ring"):
             milter.rcpt(f"<{recipient}@acme.example>")
         milter.end()
         milter.mail("<sue@outside.example>")
         milter.rcpt("<bob@acme.example>")
         milter.end()
+        milter.mail("<sue@outside.example>")
+        milter.rcpt("<bob@acme.example>")
+        assert milter.data().code == "accept"  # it is let go
+
+        assert watched.series("milter")['coexist_connections{service="milter"}'] == 1
+    wait_for(lambda: not any(value for name in ("milter", "policyd")
+                             for key, value in watched.series(name).items()
+                             if key.startswith("coexist_connections{")), "the connections to go")
 
     now = {name: watched.series(name) for name in DAEMONS}
     assert families(*now.values()) == families_of_manual()
+    there = label_values(key for one in now.values() for key in one)
+    told = label_values_of_manual()
+    assert {key: there[key] for key in told} == told
     assert set(now["policyd"]) == set(before["policyd"])
     assert set(now["milter"]) == set(before["milter"])
     grown = {name: {key: value - before[name][key] for key, value in now[name].items()
@@ -164,27 +211,32 @@ def test_every_series_is_there_from_the_start_and_counts(watched):
     assert grown["policyd"] == {
         verdict("deliver"): 1, verdict("unknown"): 2, verdict("parked"): 1,
         'coexist_relay_decisions_total{verdict="not permitted"}': 1,
+        'coexist_relay_decisions_total{verdict="permitted"}': 1,
+        'coexist_policy_answers_total{action="ok"}': 1,
         'coexist_policy_answers_total{action="dunno"}': 2,
         'coexist_policy_answers_total{action="reject"}': 2,
         'coexist_policy_answers_total{action="defer"}': 1,
         'coexist_map_replies_total{result="found"}': 1,
         'coexist_map_replies_total{result="not_found"}': 1,
         'coexist_map_replies_total{result="no_such_map"}': 1,
+        'coexist_map_replies_total{result="malformed"}': 1,
+        'coexist_malformed_requests_total{service="policy"}': 1,
         'coexist_connections_total{service="policy"}': 1,
         'coexist_connections_total{service="map"}': 1}
-    milter = grown["milter"]
-    assert milter.pop('coexist_edits_total{kind="header"}', 0) in (0, 1)  # with a secret
-    assert milter == {
-        verdict("deliver"): 3, verdict("parked"): 1,
-        'coexist_recipients_total{result="accepted"}': 3,
+    assert grown["milter"] == {
+        verdict("deliver"): 4, verdict("parked"): 1, verdict("loop"): 1,
+        'coexist_recipients_total{result="accepted"}': 4,
         'coexist_recipients_total{result="deferred"}': 1,
+        'coexist_recipients_total{result="rejected"}': 1,
         'coexist_messages_total{result="changed"}': 1,
-        'coexist_messages_total{result="unchanged"}': 1,
+        'coexist_messages_total{result="unchanged"}': 2,
         'coexist_edits_total{kind="add"}': 1, 'coexist_edits_total{kind="delete"}': 1,
+        'coexist_edits_total{kind="header"}': 1,
         'coexist_connections_total{service="milter"}': 1}
-    assert now["policyd"]['coexist_request_seconds_count{service="policy"}'] == 5
-    assert now["policyd"]['coexist_request_seconds_bucket{service="policy",le="+Inf"}'] == 5
-    assert now["milter"]['coexist_request_seconds_count{service="rcpt"}'] == 4
+    assert now["policyd"]['coexist_request_seconds_count{service="policy"}'] == 6
+    assert now["policyd"]['coexist_request_seconds_bucket{service="policy",le="+Inf"}'] == 6
+    assert now["policyd"]['coexist_request_seconds_count{service="map"}'] == 4
+    assert now["milter"]['coexist_request_seconds_count{service="rcpt"}'] == 6
     assert now["milter"]['coexist_request_seconds_count{service="end"}'] == 2
 
 
@@ -276,6 +328,13 @@ def test_says_why_it_is_not_ready_and_when_it_is(watched):
         wait_for(lambda name=name: watched.get(name, "/readyz")[0] == 200, f"{name} to be ready")
         assert watched.get(name, "/readyz")[2] == "ready\n"
         assert watched.series(name)["coexist_replica_up"] == 1
+    watched.daemons["syncd"].stop()
+    with open(watched.conf, "a", encoding="utf-8") as conf:
+        conf.write('max_staleness = "1s"\n')
+    for name in ("milter", "policyd"):
+        watched.daemons[name].reload()
+        old = (503, "text/plain; charset=utf-8", "directory corp: older than max_staleness\n")
+        wait_for(lambda name=name, old=old: watched.get(name, "/readyz") == old, f"{name} to say so")
 
 
 def test_what_is_held_and_what_cannot_be_used_is_shown(watched):
@@ -296,6 +355,7 @@ def test_what_is_held_and_what_cannot_be_used_is_shown(watched):
     (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405),
     (b"DELETE /metrics HTTP/1.0\r\n\r\n", 405),
+    (b"HEAD /metrics HTTP/1.0\r\n\r\n", 200),
     (b"GET /metrics/../healthz HTTP/1.0\r\n\r\n", 404),
     (b"GET " + b"/" * 100000 + b" HTTP/1.0\r\n\r\n", 414),
     (b"GET / HTTP/1.0\r\nX: " + b"y" * 100000 + b"\r\n\r\n", 431),
