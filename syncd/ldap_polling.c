@@ -17,9 +17,7 @@
 
 static int64_t full_interval_s(const struct ldap_source *ls)
 {
-	int64_t ms = ls->source->conf->full_interval_ms;
-
-	return ms > 0 ? ms / 1000 : (int64_t)15 * 60;
+	return conf_full_interval_ms(ls->source->conf, true) / 1000;
 }
 
 static void read_mark(struct ldap_source *ls)

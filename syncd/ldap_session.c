@@ -112,11 +112,8 @@ bool lsrc_session_flush(struct ldap_source *ls, bool has_contact)
 
 static void start_interval(struct ldap_source *ls)
 {
-	int64_t ms = ls->source->conf->full_interval_ms, age_s;
+	int64_t ms = conf_full_interval_ms(ls->source->conf, false), age_s;
 
-	if (ms == 0) {
-		ms = 24 * (int64_t)3600 * 1000;
-	}
 	/* Connections, and this process, may never last as long: it counts from the last one. */
 	age_s = source_since_full(ls->source);
 	lsrc_timer_start(ls, TIMER_INTERVAL,

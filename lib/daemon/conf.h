@@ -71,7 +71,7 @@ struct conf_directory {
 	int64_t timeout_ms;
 	enum sync_mode sync;
 	int64_t poll_interval_ms;
-	int64_t full_interval_ms; /* 0: by the method (15m polling, 24h persist) */
+	int64_t full_interval_ms; /* 0: by the method, see conf_full_interval_ms() */
 	unsigned max_delete_percent;
 };
 
@@ -133,6 +133,9 @@ enum status conf_parse(const char *name, const char *path, char *text, size_t le
     struct conf **out, struct errbuf *);
 struct conf *conf_ref(struct conf *);
 void conf_unref(struct conf *); /* NULL is fine; any thread */
+
+/* `full_interval`, or where it is not set: 15m for a server that is polled, 24h for one that persists. */
+int64_t conf_full_interval_ms(const struct conf_directory *, bool is_polled);
 
 /* "500ms", "10s", "15m", "1h", "7d"; a bare number is seconds. CX_EINVAL. */
 enum status conf_parse_time(const char *text, int64_t *out_ms);

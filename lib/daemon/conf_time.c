@@ -19,6 +19,14 @@ static const struct {
 	{ "d", INT64_C(86400) * 1000 },
 };
 
+int64_t conf_full_interval_ms(const struct conf_directory *directory, bool is_polled)
+{
+	if (directory->full_interval_ms > 0) {
+		return directory->full_interval_ms;
+	}
+	return is_polled ? INT64_C(15) * 60 * 1000 : INT64_C(24) * 3600 * 1000;
+}
+
 enum status conf_parse_time(const char *text, int64_t *out_ms)
 {
 	const char *p = text;

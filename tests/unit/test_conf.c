@@ -348,7 +348,8 @@ START_TEST(has_the_directory_defaults_of_the_specification)
 	ck_assert_int_eq(d->timeout_ms, 10000);
 	ck_assert_int_eq(d->sync, SYNC_AUTO);
 	ck_assert_int_eq(d->poll_interval_ms, 60000);
-	ck_assert_int_eq(d->full_interval_ms, 0);
+	ck_assert_int_eq(conf_full_interval_ms(d, true), 15 * 60 * 1000);
+	ck_assert_int_eq(conf_full_interval_ms(d, false), 24 * 3600 * 1000);
 	ck_assert_uint_eq(d->max_delete_percent, 10);
 	for (int i = 0; i < ROLE_COUNT; i++) {
 		ck_assert_str_eq(d->attributes[i], "");
@@ -405,7 +406,8 @@ START_TEST(takes_everything_that_a_file_may_say)
 	ck_assert_str_eq(d->bind_password_file, "/etc/t/ldap.secret");
 	ck_assert(d->starttls);
 	ck_assert_int_eq(d->timeout_ms, 500);
-	ck_assert_int_eq(d->full_interval_ms, 7200000);
+	ck_assert_int_eq(conf_full_interval_ms(d, true), 7200000);
+	ck_assert_int_eq(conf_full_interval_ms(d, false), 7200000);
 	ck_assert_str_eq(d->domains[0], "acme.example");
 	ck_assert_int_eq(d->sync, SYNC_POLL);
 	ck_assert_str_eq(d->attributes[ROLE_LOGIN], "sAMAccountName");
