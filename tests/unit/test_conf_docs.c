@@ -265,8 +265,35 @@ static void assert_says_default(const struct option *option, struct span rest)
 	buf_release(&text);
 }
 
+/* "from LEAST to MOST", as the option's own message has them. */
+static void assert_says_range(const struct option *option, struct span rest)
+{
+	bool is_number = option->type == OPTION_NUMBER;
+	char least[32], most[32], expected[80];
+	struct errbuf err = { "" };
+	struct buf text;
+
+	if (!is_number && option->type != OPTION_MS && option->type != OPTION_SECONDS) {
+		return;
+	}
+	buf_init(&text);
+	unit_assert_status(option_convert(option, is_number ? "1000000" : "4000d", "/",
+			       &text, &err),
+	    CX_ECONF, option->name);
+	ck_assert_msg(sscanf(err.text,
+			  is_number ? "'1000000' is not a number from %31s to %31s"
+				    : "'4000d' is not between %31s and %31s",
+			  least, most) == 2,
+	    "%s: %s", option->name, err.text);
+	snprintf(expected, sizeof(expected), " from %s to %s", least, most);
+	item_text(rest, &text);
+	ck_assert_msg(strstr(text.data, expected) != NULL, "%s: %s: not '%s' in '%s'",
+	    MANUAL, option->name, expected, text.data);
+	buf_release(&text);
+}
+
 /* ".Ss policyd" starts the keys of a section, ".It Ic workers" is one. */
-START_TEST(the_manual_has_every_option_and_its_default)
+START_TEST(the_manual_has_every_option_its_default_and_its_range)
 {
 	static const char sub[] = ".Ss ", item[] = ".It Ic ";
 	size_t len;
@@ -290,6 +317,7 @@ START_TEST(the_manual_has_every_option_and_its_default)
 			see(section, word, MANUAL);
 			snprintf(key, sizeof(key), "%.*s", SPAN_ARGS(word));
 			assert_says_default(section_find(section, key), rest);
+			assert_says_range(section_find(section, key), rest);
 		}
 	}
 	assert_all_seen_once(MANUAL);
@@ -304,7 +332,7 @@ Suite *unit_suite(void)
 
 	tcase_add_test(tc, the_example_has_every_option_and_no_other);
 	tcase_add_test(tc, the_example_shows_the_defaults);
-	tcase_add_test(tc, the_manual_has_every_option_and_its_default);
+	tcase_add_test(tc, the_manual_has_every_option_its_default_and_its_range);
 	tcase_add_loop_test(tc, every_fallback_is_a_right_value, 0, SECTION_COUNT);
 	suite_add_tcase(suite, tc);
 	return suite;
