@@ -123,9 +123,11 @@ def test_a_changed_mapping_forces_a_full_refresh(syncd):
 def test_a_wrong_configuration_does_not_replace_a_good_one(syncd):
     syncd.daemon.start()
     syncd.wait_status(state="loaded")
-    syncd.configure({"corp": 'mapping = "nosuch"'})
-    syncd.daemon.reload()
-    wait_for(lambda: syncd.daemon.log_lines("configuration not reloaded: .*nosuch"), "the error")
+    for signum, mapping in ((signal.SIGUSR1, "nosuch"), (signal.SIGHUP, "norone")):
+        syncd.configure({"corp": f'mapping = "{mapping}"'})
+        os.kill(syncd.daemon.pid, signum)
+        wait_for(lambda what=mapping: syncd.daemon.log_lines(
+            f"configuration not reloaded: .*{what}"), "the error")
     syncd.write(mailboxes(0, 4))
     syncd.wait_status(recipients=4)
 

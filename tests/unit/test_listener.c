@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -115,6 +116,7 @@ static int connect_to(int listener)
 
 START_TEST(lets_its_group_connect_and_nobody_else)
 {
+	const struct group *postfix = getgrnam("postfix");
 	mode_t mask = umask(0);
 	int fd = open_ok(spec), client = connect_to(fd);
 	struct stat st;
@@ -123,6 +125,9 @@ START_TEST(lets_its_group_connect_and_nobody_else)
 	umask(mask);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_mode, S_IFSOCK | 0660);
+	if (geteuid() == 0 && postfix != NULL) {
+		ck_assert_uint_eq(st.st_gid, postfix->gr_gid);
+	}
 	listener_name(fd, name, sizeof(name));
 	ck_assert_str_eq(name, spec);
 	close(client);
@@ -300,6 +305,10 @@ START_TEST(picks_a_port_and_tells_it)
 	ck_assert_int_eq(getsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &value, &len),
 	    0);
 	ck_assert_int_ne(value, 0);
+	if (_i == 1) { /* so that 0.0.0.0 may stand beside [::] */
+		ck_assert_int_eq(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &len), 0);
+		ck_assert_int_ne(value, 0);
+	}
 	close(accepted);
 	close(client);
 	close(fd);

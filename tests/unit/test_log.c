@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
@@ -135,6 +137,65 @@ START_TEST(names_itself_where_standard_error_is_not_the_journal)
 }
 END_TEST
 
+/* What syslog(3) was told: the C library's is not reached. */
+static char opened[128], told[256];
+
+void openlog(const char *identifier, int option, int facility)
+{
+	snprintf(opened, sizeof(opened), "%s %d %d", identifier,
+	    (option & LOG_PID) != 0, facility);
+}
+
+static void vtell(int priority, const char *fmt, va_list ap) CX_PRINTF(2, 0);
+
+static void vtell(int priority, const char *fmt, va_list ap)
+{
+	int n = snprintf(told, sizeof(told), "%d ", priority);
+
+	vsnprintf(told + n, sizeof(told) - (size_t)n, fmt, ap);
+}
+
+#undef syslog /* clang's, with _FORTIFY_SOURCE */
+void syslog(int priority, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vtell(priority, fmt, ap);
+	va_end(ap);
+}
+
+/* The same with _FORTIFY_SOURCE. */
+void __syslog_chk(int priority, int flag, const char *fmt, ...) CX_PRINTF(3, 4);
+
+void __syslog_chk(int priority, int flag, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)flag;
+	va_start(ap, fmt);
+	vtell(priority, fmt, ap);
+	va_end(ap);
+}
+
+/* Where mail administrators look. */
+START_TEST(a_daemon_in_the_background_writes_to_the_mail_log)
+{
+	char expected[64];
+
+	log_set_sink(NULL);
+	log_open("coexist-test");
+	log_to_syslog();
+	snprintf(expected, sizeof(expected), "coexist-test 1 %d", LOG_MAIL);
+	ck_assert_str_eq(opened, expected);
+	log_info("up");
+	ck_assert_str_eq(told, "6 up");
+	log_error("bad");
+	ck_assert_str_eq(told, "3 error: bad");
+	log_open("coexist-test");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("log");
@@ -148,6 +209,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, writes_priorities_to_the_journal);
 	tcase_add_loop_test(tc, names_itself_where_standard_error_is_not_the_journal, 0,
 	    4);
+	tcase_add_test(tc, a_daemon_in_the_background_writes_to_the_mail_log);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

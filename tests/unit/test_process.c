@@ -171,6 +171,21 @@ START_TEST(exits_78_and_says_where_the_configuration_is_wrong)
 }
 END_TEST
 
+/* In the background it is in another folder when it reads the file again. */
+START_TEST(finds_its_configuration_again_from_another_folder)
+{
+	char name[] = "coexist-milter", c[] = "-c", path[] = "c.conf";
+	char *argv[] = { name, c, path, NULL };
+
+	write_file(conf_path, "user = \"\" directory \"a\" { ldif = \"/d\" }\n", 0644);
+	ck_assert_int_eq(chdir(folder), 0);
+	start(argv);
+	conf_unref(process_load_conf(&process));
+	ck_assert_str_eq(process.conf_path, conf_path);
+	ck_assert_int_eq(chdir("/"), 0);
+}
+END_TEST
+
 START_TEST(exits_78_without_a_configuration)
 {
 	check("coexist-syncd");
@@ -321,6 +336,7 @@ static void be_ready(char **argv)
 	snprintf(line, sizeof(line), "%d %d %s", getsid(0) == getpid(),
 	    process.ready_fd >= 0, getcwd((char[64]){ 0 }, 64));
 	write_file(other_path, line, 0644);
+	log_info("to syslog, and nowhere else");
 	process_ready(&process);
 	_exit(98);
 }
@@ -333,6 +349,7 @@ START_TEST(returns_to_the_shell_when_it_is_ready)
 
 	run_child(be_ready, argv);
 	ck_assert_int_eq(child_code, 0);
+	ck_assert_str_eq(child_text, "");
 	f = fopen(other_path, "r");
 	ck_assert_ptr_nonnull(f);
 	text = fgets(line, sizeof(line), f);
@@ -494,6 +511,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tc, understands_its_arguments, 0, COUNT(arguments));
 	tcase_add_test(tc, keeps_what_the_arguments_said);
 	tcase_add_test(tc, exits_78_and_says_where_the_configuration_is_wrong);
+	tcase_add_test(tc, finds_its_configuration_again_from_another_folder);
 	tcase_add_test(tc, exits_78_without_a_configuration);
 	tcase_add_test(tc, refuses_a_user_that_does_not_exist_only_as_root);
 	tcase_add_loop_test(tc, checks_files_as_the_user_that_reads_them, 0,
