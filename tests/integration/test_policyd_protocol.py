@@ -357,14 +357,19 @@ def test_many_reloads_under_load_drop_nothing(own_policyd):
 def test_sigterm_answers_what_has_arrived_and_exits_0(own_policyd):
     own_policyd.start()
     clients = [PolicyClient(spec) for spec in own_policyd.policy.values()]
+    maps = [MapClient(spec) for spec in own_policyd.map.values()]
     idle = PolicyClient(own_policyd.policy["unix"])
     for client in clients:
         client.send(request(recipient="postmaster"))
         assert client.answer() == "DUNNO"
+    for client in maps:
+        assert client.ask("transport", "*") == "NOTFOUND "
     # While it is stopped requests pile up, one on a connection not yet accepted.
     os.kill(own_policyd.pid, signal.SIGSTOP)
     for client in clients:
         client.send(request(recipient="postmaster") * 100)
+    for client in maps:
+        client.send(netstring("transport *") * 100)
     late = PolicyClient(own_policyd.policy["unix"])
     late.send(request(recipient="postmaster"))
     slow = PolicyClient(own_policyd.policy["unix"])
@@ -375,11 +380,15 @@ def test_sigterm_answers_what_has_arrived_and_exits_0(own_policyd):
         for _ in range(100):
             assert client.answer() == "DUNNO"
         assert client.read_to_end() == b""
+    for client in maps:
+        for _ in range(100):
+            assert client.answer() == "NOTFOUND "
+        assert client.read_to_end() == b""
     assert late.answer() == "DUNNO"
     assert idle.read_to_end() == b""
     slow.send(request(recipient="postmaster")[70:])
     assert slow.answer() == "DUNNO"
-    for client in (*clients, idle, late, slow):
+    for client in (*clients, *maps, idle, late, slow):
         client.sock.close()
     own_policyd.stop()
     assert not os.path.exists(f"{own_policyd.folder}/policy")
