@@ -10,9 +10,10 @@ import pytest
 from support.comeback import SETTINGS, TRACE, headers_of, send_back, send_first
 from support.ledger import At
 from support.ldif import CONTAINERS, connector, custom, domain, group, mailbox
-from support.wait import wait_for
 
 SENDER = "s@sender.example"
+MOST = 8  # deliveries
+ALL = ["bob", "adam", "carol"]
 
 
 def directory(site):
@@ -30,14 +31,18 @@ def directory(site):
                proxyAddress="smtp:\"o dd\"@acme.example"),
         custom("odd2", "SMTP:odd2@outside.example", mail="odd2@acme.example",
                proxyAddress="smtp:\"o, dd\"@acme.example"),
-        group("all", "all@acme.example", ["bob", "adam", "carol"]),
+        custom("carol2", "SMTP:carol@outside.example", mail="carol2@acme.example"),
+        mailbox("eva", "eva@acme.example", forwardingAddress="eva@outside.example"),
+        mailbox("iva", "iva@acme.example", forwardingAddress="eva@acme.example"),
+        mailbox("fay", "fay@acme.example"),
+        group("all", "all@acme.example", ALL),
     ])
 
 
 @pytest.fixture(name="gw", scope="module")
 def _gw(make_module_site):
     return make_module_site(source="ldif", sinks=("old",), ldif=directory,
-                            settings=SETTINGS)
+                            settings=SETTINGS, options=f"max_deliveries = {MOST}")
 
 
 def here(name):
@@ -103,6 +108,47 @@ def test_what_sendmail_submits_is_bounced_and_the_rest_delivered(gw):
     gw.postfix.sendmail(["-f", SENDER, "carol@acme.example"], text)
     ledger.balance()
     assert all(b"Status: 5.4.6" in m.body for m in bounces_of(gw, ledger_id))
+
+
+# --- What the limit and the directory say of mail that comes back ---
+
+# Seven deliveries.
+SEVEN = {"bob@acme.example": here("bob"), "eve@acme.example": here("eve") + outside("eve"),
+         "adam@acme.example": outside("adam"), "odd@acme.example": outside("odd"),
+         "odd2@acme.example": outside("odd2"), "moved@acme.example": At("old", "moved@acme.example")}
+
+
+def test_a_bounce_is_none_of_the_deliveries_that_are_limited(gw):
+    """Of two with one delivery one becomes a bounce, the other still has it."""
+    ledger_id, message = send_first(gw, "carol@acme.example", "outside")
+    fates = {"carol@acme.example": BOUNCE, "carol2@acme.example": outside("carol"), **SEVEN}
+    with gw.connect() as client:
+        assert client.mail(SENDER).ok
+        assert {client.rcpt(each).status for each in fates} == {"250 2.1.5"}
+        assert client.rcpt("all@acme.example").status == "250 2.1.5"  # nobody else
+        assert client.rcpt("fay@acme.example").status == "452 4.5.3"
+    assert send_back(gw, ledger_id, fates, headers_of(message)).ok
+
+
+def test_what_was_accepted_waits_where_the_directory_changes_before_its_end(gw):
+    """Now it makes a loop, which is none of this message's, or one delivery too many."""
+    ledger_id, message = send_first(gw, "carol2@acme.example", "outside")
+    changed = directory(gw).replace("eva@outside.example", "iva@acme.example").replace(
+        group("all", "all@acme.example", ALL), group("all", "all@acme.example", [*ALL, "fay"]))
+    with gw.connect() as to_loop, gw.connect() as to_many:
+        for client, recipients in ((to_loop, ["eva@acme.example"]),
+                                   (to_many, [*SEVEN, "all@acme.example"])):
+            assert client.mail(SENDER).ok
+            assert {client.rcpt(each).status for each in recipients} == {"250 2.1.5"}
+        gw.write_ldif(changed)
+        try:
+            gw.wait_rcpt("eva@acme.example", "550 5.4.6")
+            for client in (to_loop, to_many):
+                reply = client.data("\r\n".join(headers_of(message)) + "\r\n\r\nHello.\r\n")
+                assert reply.status == "451 4.3.0", reply
+        finally:
+            gw.write_ldif(directory(gw))
+            gw.wait_rcpt("eva@acme.example", "250 2.1.5")
 
 
 # --- What other systems do to headers ---
