@@ -3,7 +3,10 @@ The re-injection hop (SPEC section 9): what main.cf says for others does not con
 else gets anything from it, and mail waits while there is none.
 """
 
+import base64
+import hmac
 import re
+import time
 
 import pytest
 
@@ -158,6 +161,52 @@ def test_mail_that_waited_too_long_is_returned_to_who_wrote_it(gw):
     assert b"Original-Recipient: rfc822;adam@acme.example\r\n" in bounce.body
     assert re.search(rb"(?m)^Final-Recipient: rfc822; HOP0=", bounce.body)
     assert b"Original-Envelope-Id: e+1\r\n" in bounce.body
+
+
+def digest(text, kind="sha256", purpose=b"", secret=b"one secret"):
+    return hmac.digest(secret, purpose + text.lower().encode(), kind)
+
+
+HOP, TRACE = b"coexist hop\n", b"coexist trace\0"
+
+
+def test_a_digest_is_good_for_its_purpose_only(gw):
+    """
+    Strangers see digests under our secrets: those of senders, of traces. A hop's is of 24 digits, a
+    sender's of 4 characters or more; with the right one each of these addresses is good.
+    """
+    day = int(time.time() / 86400)
+    to_hop = f"{day}=outside.example=adam"
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    stamp = letters[day >> 5 & 31] + letters[day & 31]
+    to_srs = f"{stamp}=partner.example=carol"
+    signed = to_srs.replace("=", "", 2)  # "...partner.examplecarol"
+
+    def hop(mac):
+        return f"HOP0={mac[:24]}={to_hop}@{SRS}"
+
+    def srs(mac, length):
+        return f"SRS0={mac[:length]}={to_srs}@{SRS}"
+
+    def text(mac):
+        return base64.b64encode(mac).decode()
+
+    right = digest(to_hop, purpose=HOP)
+    wrong = [digest(to_hop), digest(to_hop, "sha1"), digest(to_hop, "sha1", HOP),
+             digest(to_hop, purpose=TRACE), digest(to_hop.replace("=", "")),
+             digest(to_hop, purpose=HOP, secret=b"0123456789abcdef0123456789abcdef")]
+    right_of_sender = digest(signed, "sha1")
+    wrong_of_sender = [digest(signed), digest(signed, "sha1", HOP), digest(signed, "sha1", TRACE),
+                       digest(to_srs, "sha1"), digest(signed, purpose=HOP)]
+    for address, status in (
+            (hop(right.hex()), "250 2.1.5"),
+            *((hop(each.hex()), "550 5.1.1") for each in wrong),
+            (hop(text(right)), "550 5.1.1"),
+            *((srs(text(right_of_sender), length), "250 2.1.5") for length in (4, 27)),
+            *((srs(text(each), length), "550 5.1.1")
+              for each in wrong_of_sender for length in (4, 27)),
+            (srs(right_of_sender.hex(), 4), "550 5.1.1")):
+        assert (address, gw.rcpt_status(address, sender="")) == (address, status)
 
 
 def test_who_reaches_the_hop_has_nothing_of_it(gw):

@@ -34,6 +34,8 @@ def directory(site):
         group_of_names("all", "all@acme.example", ["bob", "adam", "far"]),
         group_of_names("abroad", "abroad@acme.example", ["adam", "odd"]),
         domain("moved.example", "rewrite", rewriteDomain="outside.example"),
+        # What is left of SRS0+... without its "extension".
+        mailbox("base", f"srs0@{SRS}"),
     ])
 
 
@@ -54,15 +56,20 @@ def make_srs_site(make, has_hop=True, settings=None, **options):
 }}""")
     site.hop_port = port
     write_secret(f"{site.folder}/srs.secret", "one secret")
-    jump(site, 0)
-    for daemon in (site.policyd, site.milter):
-        daemon.name += "-jump"
-        daemon.prefix = ["env", f"COEXIST_TEST_CLOCK={site.folder}/clock"]
+    let_jump(site, site.policyd, site.milter)
     return site.start()
 
 
+def let_jump(site, *daemons):
+    """Before they start: those whose wall clock jump() changes."""
+    jump(site, 0)
+    for daemon in daemons:
+        daemon.name += "-jump"
+        daemon.prefix = ["env", f"COEXIST_TEST_CLOCK={site.folder}/clock"]
+
+
 def jump(site, seconds):
-    """From now on policyd's and the milter's wall clock is off by so much."""
+    """From now on the wall clock of those daemons is off by so much."""
     with open(f"{site.folder}/clock", "r+b" if os.path.exists(f"{site.folder}/clock") else "wb",
               buffering=0) as out:
         out.write(struct.pack("=q", seconds))
