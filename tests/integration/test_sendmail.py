@@ -12,13 +12,22 @@ from support.daemons import coexistctl
 from support.ldif import CONTAINERS, connector, custom, domain, group, mailbox, person_dn
 from support.ledger import At, Bounced, Refused
 from support.sendmail import HOST
-from support.srs_site import reconfigure
+from support.srs_site import jump, let_jump, reconfigure
 from support.wait import wait_for
 
 SENDER = "sue@outside.example"
 STRANGER = {"addr": "192.0.2.7"}
 PERMITTED_CLIENT = {"addr": "198.51.100.7"}
 OUTSIDE = "x@elsewhere.example"
+
+
+NO_MAILER = {
+    "strange": "uucp:oldhost",
+    "hosts": "smtp:[127.0.0.1],[127.0.0.2]",
+    "names": "relay:one.example,two.example",
+    "zero": "smtp:[127.0.0.1]:0",
+    "large": "lmtp:[127.0.0.1]:65536",
+}
 
 
 def organisation(made):
@@ -39,12 +48,15 @@ def organisation(made):
         mailbox("abroad", "abroad@acme.example", forwardingAddress="r\u00e9d@pop.example"),
         mailbox("udomain", "udomain@acme.example", forwardingAddress="u@b\u00fccher.example"),
         group("team", "team@acme.example", ["adam", "moved", "both"]),
-        # Same address, other host, and one that Sendmail has no port for.
+        # Same address, other host, and those that Sendmail has no mailer for.
         custom("there", "SMTP:there@acme.example", "there@acme.example", homeServer="pop"),
         connector("pop", pop),
-        mailbox("nowhere", "nowhere@acme.example", homeServer="strange"),
-        connector("strange", "uucp:oldhost"),
+        *(served_by(name, hop) for name, hop in NO_MAILER.items()),
     ])
+
+
+def served_by(name, hop):
+    return mailbox(f"at-{name}", f"{name}@acme.example", homeServer=name) + connector(name, hop)
 
 
 A_LABELS = "xn--bcher-kva.example"
@@ -92,6 +104,12 @@ def test_what_needs_smtputf8_is_refused_as_sendmail_has_none(site):
         ledger.send(client, SENDER, {"abroad@acme.example": Refused("550 5.6.7"),
                                      "udomain@acme.example": At("outside", f"u@{A_LABELS}")})
     ledger.balance()
+
+
+def test_host_user_is_no_route(site):
+    """Of strangers, to domains of ours."""
+    for typed in ("acme.example!adam", '"acme.example!moved"', "x.example!y@pop.example"):
+        assert site.rcpt_status(typed, xclient=STRANGER) == "550 5.7.1", typed
 
 
 def test_who_must_own_the_sender_says_so_here_too(site):
@@ -252,13 +270,21 @@ def test_sendmail_has_the_mailboxes_of_a_shared_domain(make_sendmail_site):
 
 
 def test_a_next_hop_that_sendmail_has_no_mailer_for_waits(site):
+    """It is told when the settings are printed, or is a port that came later."""
+    said = site.ctl("sendmail").stderr.splitlines()
+    for hop in NO_MAILER.values():
+        assert sum(f" cannot use the next hop {hop}: mail for it will wait" in s for s in said) == 1
+    assert len(said) == len(NO_MAILER), said
+    site.write_ldif(organisation(site) + served_by("later", "relay:[127.0.0.1]:2599"))
+    site.wait_rcpt("later@acme.example", "250 2.1.5", xclient=STRANGER)
+    waiting = [f"{name}@acme.example" for name in (*NO_MAILER, "later")]
+    ledger = site.ledger()
     with site.connect(xclient=STRANGER) as client:
-        ledger = site.ledger()
-        ledger_id = ledger.new_id()
-        assert client.mail(SENDER).ok and client.rcpt("nowhere@acme.example").ok
-        assert client.data(ledger.message(ledger_id, SENDER, ["nowhere@acme.example"])).ok
-    line = r"to=<nowhere@acme.example>.* mailer=coexistwait,.* stat=queued"
-    wait_for(lambda: site.postfix.log_lines(line), site.postfix.log_text)
+        assert client.mail(SENDER).ok and all(client.rcpt(each).ok for each in waiting)
+        assert client.data(ledger.message(ledger.new_id(), SENDER, waiting)).ok
+    for each in waiting:
+        line = f"to=<?{each}>?.* mailer=coexistwait,.* stat=queued"
+        wait_for(lambda l=line: site.postfix.log_lines(l), site.postfix.log_text)
     assert site.postfix.queued()
     site.postfix.empty_queue()
 
@@ -267,16 +293,26 @@ def test_where_a_senders_own_mail_would_go_does_not_matter(site):
     """Sendmail resolves senders too: one without a way is none the worse for it."""
     ledger = site.ledger()
     with site.connect(xclient=STRANGER) as client:
-        for sender in ("nowhere@acme.example", "nosuch@acme.example", "there@acme.example"):
+        for sender in ("strange@acme.example", "nosuch@acme.example", "there@acme.example"):
             ledger_id, _ = ledger.send(client, sender, {"adam@acme.example": adam()})
             ledger.balance()
             assert ledger.messages(ledger_id, "mailboxes")[0].sender == sender
 
 
 def test_with_a_part_down_mail_waits(make_sendmail_site):
-    site = make_sendmail_site(source="ldif", sinks=("pop",), ldif=organisation,
+    site = make_sendmail_site(start=False, source="ldif", sinks=("pop",), ldif=organisation,
                               complaint="uucp:oldhost")
+    let_jump(site, site.policyd)
+    site.start()
     site.postfix.expected = 'socket map "|Milter .*error state'
+    # The directory is old, to the maps alone: who may relay may, until it is too old for that;
+    # who may not may have been entered since.
+    for age, permitted, other in ((8 * 86400, "451 4.3.0", "451 4.3.0"),
+                                  (7200, "250 2.1.5", "451 4.3.0"), (0, "250 2.1.5", "550 5.7.1")):
+        jump(site, age)
+        for who, status in ((PERMITTED_CLIENT, permitted), ({"login": "adam", **STRANGER}, permitted),
+                            ({"login": "mallory", **STRANGER}, other)):
+            assert site.rcpt_status(OUTSIDE, xclient=who) == status, (age, who)
     ledger = site.ledger()
     # Accepted while the sinks are down; the maps are down when it is tried again.
     down = [lambda stage, address, message: "421 4.3.2 down" if stage == "CONNECT" else None]

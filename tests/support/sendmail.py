@@ -4,6 +4,7 @@ conflict (packaging/install-deps does it), with a configuration, queue and log o
 concerns Coexist is what `coexistctl sendmail` prints.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -270,9 +271,15 @@ class Sendmail:
         return found
 
     def empty_queue(self):
-        """Throws away what waits in it."""
-        for name in os.listdir(self.mqueue):
-            os.unlink(f"{self.mqueue}/{name}")
+        """Throws away what waits in it, when nobody works on it any more."""
+        while controls := [f for f in os.listdir(self.mqueue) if f[:2] == "qf"]:
+            path = f"{self.mqueue}/{controls[0]}"
+            with open(path, "rb") as control:
+                fcntl.flock(control, fcntl.LOCK_EX)  # as Sendmail itself does
+                # Who had it may have put another file in its place.
+                if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(control.fileno())):
+                    os.unlink(path.replace("/qf", "/df"))
+                    os.unlink(path)
 
     def log_text(self):
         try:
