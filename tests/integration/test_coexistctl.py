@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from support.daemons import coexistctl, program
+from support.daemons import TOP, coexistctl, program
 from support.follower import Follower
 from support.ldif import (CONTAINERS, connector, custom, domain, group, mailbox, person_dn)
 from support.wait import PATIENCE, run, wait_for
@@ -121,6 +121,27 @@ def test_json_names_the_deliveries_and_the_relay_permission(follower):
     assert answer["steps"]
     assert answer["relay"]["allowed"] is True
     assert "network" in answer["relay"]["why"]
+
+
+def test_objects_of_json_have_the_keys_of_the_manual(follower):
+    with open(f"{TOP}/doc/coexistctl.8", encoding="utf-8") as page:
+        text = page.read().partition("\n.Ss JSON\n")[2].partition("\n.Ss ")[0]
+    told = [set(re.findall(r"^\.It (\w+)$", part, re.MULTILINE)) for part in text.split("\n.El\n")]
+    answer = json.loads(coexistctl(follower.conf, "resolve", "red@acme.example", "--json",
+                                   "--client", "198.51.100.1").stdout)
+    assert set(answer) == told[0] - {"observe", "observed", "trouble"}
+    assert set(answer["deliveries"][0]) == {"address", "kind", "nexthop", "rule", "object"}
+    assert {frozenset(step) for step in answer["steps"]} == {
+        frozenset(("depth", "rule", "subject", "detail"))}
+    assert set(answer["relay"]) == {"allowed", "why"}
+    assert answer["object"] == person_dn("red") and answer["deliveries"][0]["object"]
+    status = json.loads(coexistctl(follower.conf, "status", "--json").stdout)
+    assert set(status) == told[1]
+    assert set(status["replica"]) == {"available", "generation"} and status["replica"]["generation"] > 0
+    assert set(status["directories"][0]) == {
+        "name", "loaded", "age", "entries", "skipped", "held", "state", "server", "lastError", "hints"}
+    assert [(set(row), row["program"], row["running"]) for row in status["daemons"]] == [
+        ({"program", "running"}, f"coexist-{name}", None) for name in ("syncd", "milter", "policyd")]
 
 
 def test_standard_input_gives_an_object_a_line_and_the_highest_code(follower):
@@ -318,8 +339,10 @@ def test_without_a_replica_everything_is_temporary(folder, is_made):
     done = coexistctl(silent.conf, "resolve", "plain@acme.example", "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["verdict"]) == (75, "unavailable")
-    assert answer["reply"].startswith("451 4.3.0 ")
+    assert answer["reply"].startswith("451 4.3.0 ") and answer["trouble"]
     assert coexistctl(silent.conf, "dump").returncode == 75
+    assert coexistctl(silent.conf, "accept-refresh", "corp").returncode == 69
+    assert coexistctl(silent.conf, "accept-refresh", "nobody").returncode == 64
     done = coexistctl(silent.conf, "status", "--json")
     assert done.returncode == 75
     assert json.loads(done.stdout)["syncd"]["running"] is False

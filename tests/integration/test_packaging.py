@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from support.daemons import BUILD, TOP, coexistctl
+from support.daemons import BUILD, TOP, coexistctl, program
 
 DEBIAN = pathlib.Path(TOP, "packaging", "debian")
 SERVICES = ("coexist-syncd", "coexist-milter", "coexist-policyd")
@@ -81,6 +81,13 @@ def test_units_do_what_the_daemons_expect(installed):
         assert values(text, "StartLimitIntervalSec") == ["0"]
 
 
+def test_programs_look_where_the_files_are(installed):
+    root = installed[0]
+    example = next(root.rglob("coexist.conf.example")).relative_to(root)
+    for name in (*SERVICES, "coexistctl"):
+        assert f"/{example.with_suffix('')})\n" in run(program(name), "-h").stdout
+
+
 def groups_of(root, user):
     lines = [line.split(":") for line in (root / "etc/group").read_text(encoding="ascii").splitlines()]
     passwd = dict((line.split(":")[0], line.split(":")[3])
@@ -141,6 +148,14 @@ def select(files, patterns):
         assert found, f"{pattern}: not installed by make"
         wanted |= found
     return wanted
+
+
+def test_every_program_and_file_format_has_a_page(files):
+    programs = {pathlib.PurePath(f).name for f in files if re.match("usr/s?bin/", f)}
+    assert {*SERVICES, "coexistctl", "coexist-load-schema"} == programs
+    pages = {pathlib.PurePath(f).name for f in files if f.startswith("usr/share/man/man")}
+    assert pages == {f"{name}.8" for name in programs} | {
+        "coexist.conf.5", "coexist-schema.5", "coexist.7", "coexist-metrics.7"}
 
 
 def test_debian_packages_hold_what_is_installed(files):

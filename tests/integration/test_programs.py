@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 
@@ -81,6 +82,14 @@ def test_a_daemon_that_cannot_start_says_why_and_never_that_it_is_ready(say, nam
         with pytest.raises(BlockingIOError):
             told.recv(100)
     assert not [left for left in os.listdir(say.folder) if left in ("milter", "policy", "map", "syncd")]
+
+
+def test_what_cannot_be_written_is_no_success(say):
+    say("coexistctl", LEAST + HERE, "postfix")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([program("coexistctl"), "-c", f"{say.folder}/c.conf", "postfix"],
+                              stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (74, "coexistctl: cannot write the result")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
