@@ -301,6 +301,36 @@ class Check:
                 " && systemctl reload coexist-syncd")
         self.assert_running()
 
+    def linked_configuration(self):
+        """A configuration that is a link: what it leads to is changed, keeps its rights, and gets a new password."""
+        self.sh(f"cp -p /etc/coexist/ldap.secret /etc/coexist/own.secret && mkdir /srv/site && mv {CONF} /srv/site/"
+                f" && ln -s /srv/site/coexist.conf {CONF} && chgrp coexist /srv/site/coexist.conf"
+                " && sed -i 's,/etc/coexist/ldap.secret,/etc/coexist/own.secret,' /srv/site/coexist.conf")
+        rights = self.sh("stat -c '%a %U %G' /srv/site/coexist.conf").stdout
+        conf = self.conf()
+        self.sh("printf '%s\\n' ldap://localhost " + mailsite.SUFFIX + f" cn=coexist,ou=services,{mailsite.SUFFIX} 'a\\n\"$b'"
+                " | script -qec 'TERM=dumb DEBIAN_FRONTEND=teletype dpkg-reconfigure coexist' /dev/null")
+        assert self.conf() == conf.replace("ldap://127.0.0.1 ldap://localhost", "ldap://localhost").replace(
+            "own.secret", "ldap.secret") != conf, self.conf()
+        assert self.sh("stat -c '%a %U %G' /srv/site/coexist.conf").stdout == rights
+        assert self.sh(f"readlink {CONF}").stdout == "/srv/site/coexist.conf\n"
+        assert self.sh("cat /etc/coexist/ldap.secret").stdout == 'a\\n"$b\n'
+        self.sh(f"mv /etc/coexist/own.secret /etc/coexist/ldap.secret && rm {CONF} && mv /srv/site/coexist.conf {CONF}"
+                " && rm -r /srv/site && systemctl restart " + " ".join(SERVICES))
+        self.assert_running()
+
+    def told_to_stop(self):
+        """The milter comes back when something but systemd stops it: libmilter takes a SIGHUP so."""
+        pid = self.show("coexist-milter", "MainPID")
+        self.sh(f"kill -HUP {pid}")
+        self.python(f"""
+            def came_back():
+                shown = run("systemctl", "show", "-P", "ActiveState", "-P", "MainPID", "coexist-milter").stdout.split()
+                return "active" in shown and "{pid}" not in shown
+            wait_for(came_back, "another process")
+            """)
+        self.assert_running()
+
     def rebooted(self):
         """All of it starts with the machine, before Postfix does."""
         self.machine.close()
@@ -331,4 +361,4 @@ class Check:
         self.sh("apt-get purge -y coexist-schema coexist-doc 2>&1")
 
     STEPS = (without_answers, by_hand, purged_at_once, unattended, mail, metrics, rights, reload, watchdog, upgrade,
-             newer_configuration, reconfigured, rebooted, removed, purged)
+             newer_configuration, reconfigured, linked_configuration, told_to_stop, rebooted, removed, purged)

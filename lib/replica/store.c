@@ -178,7 +178,7 @@ static enum status open_current(struct store *store, struct store_env **out,
 		if (!path) {
 			return CX_ENOMEM;
 		}
-		status = env_acquire(path, ENV_READ, 0, out, err);
+		status = store_acquire_as_owner(store->directory, path, out, err);
 		free(path);
 	}
 	if (status == CX_EFORMAT || status == CX_ECONF) {

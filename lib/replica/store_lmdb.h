@@ -103,6 +103,10 @@ enum status env_acquire(const char *path, enum env_mode, size_t map_size,
     struct store_env **out, struct errbuf *);
 void env_release(struct store_env *);
 
+/* The same for a reader; as root with the rights of the owner of `directory`, which `path` is in. */
+enum status store_acquire_as_owner(const char *directory, const char *path,
+    struct store_env **out, struct errbuf *);
+
 const char *env_database_name(unsigned db);
 
 /*

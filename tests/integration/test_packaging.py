@@ -79,6 +79,9 @@ def test_units_do_what_the_daemons_expect(installed):
             # The folder is the program's default, wherever the programs are installed.
             assert "/var/lib/coexist" in values(text, "ReadWritePaths")
         assert values(text, "StartLimitIntervalSec") == ["0"]
+        # One that was told to stop by another than systemd comes back: mail waits for it.
+        assert values(text, "Restart") == ["always"]
+        assert values(text, "LimitCORE") == ["0"]  # secrets are in their memory
 
 
 def test_programs_look_where_the_files_are(installed):
@@ -230,6 +233,17 @@ def test_a_key_that_is_missing_is_added(tmp_path):
         '# directory of ours\ndirectory "corp" {\n\tbase = "dc=acme"\n\turi = "ldap://b"\n}\n'
         'directory "b" {\n  base = "dc=b"\n}\n')
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_section_that_ends_indented_ends(tmp_path):
+    path = tmp_path / "coexist.conf"
+    path.write_text('directory "corp" {\n  uri = "ldap://a"\n  }\n'
+                    'directory "b" {\n  base = "dc=b"\n  }\n', encoding="ascii")
+    assert directory_key("get", path, "base") == ""
+    directory_key("set", path, "base", "dc=acme")
+    assert path.read_text(encoding="ascii") == (
+        'directory "corp" {\n\tbase = "dc=acme"\n  uri = "ldap://a"\n  }\n'
+        'directory "b" {\n  base = "dc=b"\n  }\n')
 
 
 def test_a_key_without_blanks_is_found(tmp_path):

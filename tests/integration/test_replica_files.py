@@ -107,6 +107,29 @@ def test_a_new_file_that_a_running_reader_may_not_open(estate):
     assert made.ask_policy("u1001@acme.example") == "DUNNO"
 
 
+def test_a_link_in_the_place_of_the_lock_file(estate):
+    """LMDB writes to the lock file: the account that owns the folder must not have root overwrite another file."""
+    made = estate(user=NOBODY)
+    made.daemon.start()
+    made.wait_status(state="loaded", recipients=ENTRIES)
+    made.daemon.stop()
+    lock, victim = f"{made.data_file()}-lock", f"{made.folder}/victim"
+    with open(victim, "w", encoding="ascii") as out:
+        out.write("precious")
+    os.chmod(victim, 0o600)
+    for path in (made.replica, made.data_file(), lock):
+        os.chown(path, 65534, 65534)
+    assert coexistctl(made.conf, "resolve", "u1@acme.example").returncode == 0
+    os.rename(lock, f"{made.replica}/aside")
+    os.symlink(victim, lock)
+    done = coexistctl(made.conf, "resolve", "u1@acme.example")
+    with open(victim, encoding="ascii") as source:
+        assert source.read() == "precious"
+    assert done.returncode == 75 and f"{lock}: Permission denied" in done.stdout + done.stderr, done
+    os.rename(f"{made.replica}/aside", lock)
+    assert coexistctl(made.conf, "resolve", "u1@acme.example").returncode == 0
+
+
 def as_nobody(made):
     """syncd's complaint and exit code, as a user who owns nothing of what is there."""
     os.chmod(made.conf, 0o644)
@@ -139,7 +162,9 @@ def test_what_syncd_may_not_write(estate, path):
     # The data files are LMDB's matter: mode and owner are said of those.
     if not path.startswith(data):
         assert f"for nobody: {made.replica} and all in it must be its own" in said, said
-    # Nothing was lost.
+    # Nothing was lost. (Root reads with the rights of the folder's owner.)
+    if path:
+        os.chown(path, 65534, 65534)
     assert check_whole(made.replica)["records"] == ENTRIES + 1
 
 

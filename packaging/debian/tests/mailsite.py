@@ -16,7 +16,7 @@ CONF = "/etc/coexist/coexist.conf"
 SUFFIX = "dc=acme,dc=example"
 ADMIN_PASSWORD = "admin's"
 # What a shell, debconf and a file may stumble over; a password does not end in a blank.
-PASSWORD = r"""S3cret "#\$` 'x"""
+PASSWORD = r"""S3cret "#\$\n` 'x"""
 MAILBOXES, POP = 2525, 2526  # ports of the sinks: mailboxes here, and the other system
 
 ORGANISATION = f"""\
