@@ -18,6 +18,12 @@
 #define POLICY_TAIL \
  "timeout=10s, { default_action = 451 4.3.5 Directory policy unavailable } }"
 
+/*
+ * The policy service permits nobody to relay while it observes. Who could do it by a login
+ * before Coexist came must not lose it: nothing is to be refused that was not before.
+ */
+#define WHILE_OBSERVING "permit_sasl_authenticated, "
+
 struct site {
 	const struct conf *conf;
 	bool is_local; /* Postfix delivers to the mailboxes itself */
@@ -75,12 +81,13 @@ static void print_main(const struct site *site)
 	       "smtpd_relay_restrictions =\n"
 	       "    check_policy_service { %s, policy_context=relay,\n"
 	       "        " POLICY_TAIL ",\n"
-	       "    permit_mynetworks, reject_unauth_destination\n"
+	       "    permit_mynetworks, %sreject_unauth_destination\n"
 	       "smtpd_recipient_restrictions =\n"
 	       "    check_policy_service { %s, policy_context=recipient,\n"
 	       "        " POLICY_TAIL "\n"
 	       "smtpd_relay_before_recipient_restrictions = yes\n",
-	    site->milter, site->policy, site->policy);
+	    site->milter, site->policy,
+	    site->conf->settings.observe ? WHILE_OBSERVING : "", site->policy);
 	if (site->is_local) {
 		printf("virtual_mailbox_domains = socketmap:%s:mailbox_domains\n"
 		       "virtual_mailbox_maps = socketmap:%s:recipients\n",
@@ -180,8 +187,16 @@ static int print_settings(struct site *site)
 		return EX_CONFIG;
 	}
 	if (site->is_local != (conf->settings.mailbox_transport[0] == '\0')) {
-		complain("mailbox_transport is %s, which is not for this role",
-		    site->is_local ? conf->settings.mailbox_transport : "empty");
+		if (site->is_local) {
+			complain(
+			    "mailbox_transport is %s, so mailboxes go there and not to "
+			    "virtual_transport: empty it for --role local",
+			    conf->settings.mailbox_transport);
+		} else {
+			complain(
+			    "mailbox_transport is empty, so a gateway knows no way to "
+			    "the mailboxes: set it for --role gateway");
+		}
 	}
 	if (conf->milter.enforce) {
 		complain(
@@ -189,7 +204,10 @@ static int print_settings(struct site *site)
 		    "milter refuses what permit_mynetworks lets through");
 	}
 	if (conf->settings.observe) {
-		complain("observe is true: nothing is refused but by Postfix itself");
+		complain(
+		    "observe is true: nothing is refused but by Postfix itself, and "
+		    "every login may relay (permit_sasl_authenticated), until it "
+		    "goes and this is printed anew");
 	}
 	read_queue_directory(site->queue);
 	name_listener(site, conf->policyd.policy_listen[0], site->policy);

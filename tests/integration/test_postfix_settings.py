@@ -64,6 +64,16 @@ def test_a_gateway_is_what_the_tests_run(ctl):
     assert "master.cf" not in done.stdout
 
 
+def test_who_logs_in_may_relay_while_it_is_observed(ctl):
+    """As before Coexist came: the policy service permits nobody then."""
+    done = ctl(more="observe = true")
+    usual = coexist_settings()
+    assert parse(done.stdout) == {**usual, "smtpd_relay_restrictions": usual["smtpd_relay_restrictions"].replace(
+        "permit_mynetworks, ", "permit_mynetworks, permit_sasl_authenticated, ")}
+    assert "permit_sasl_authenticated" in done.stderr
+    assert "permit_sasl_authenticated" not in ctl().stdout
+
+
 def test_where_postfix_has_the_mailboxes(ctl):
     done = ctl(transport="")
     assert (done.returncode, done.stderr) == (0, "")
