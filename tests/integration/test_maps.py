@@ -8,6 +8,7 @@ import pytest
 from support.dovecot import Dovecot
 from support.ldif import change, connector, custom, domain, group, mailbox, person_dn
 from support.ledger import At, Refused
+from support.postfix import local_settings
 from support.wait import run, wait_for
 
 MAPS = "socketmap:unix:coexist/map:"
@@ -24,11 +25,6 @@ SENDERS = {
     "smtpd_sasl_auth_enable": "yes",
     "smtpd_sasl_type": "dovecot",
     "smtpd_sasl_path": "private/auth",
-}
-LOCAL = {
-    "relay_domains": MAPS + "relay_domains",
-    "virtual_mailbox_domains": MAPS + "mailbox_domains",
-    "virtual_mailbox_maps": MAPS + "recipients",
 }
 
 
@@ -59,7 +55,7 @@ def site(make_module_site, request):
     is_local = request.param == "local"
     made = make_module_site(
         start=False, source="ldap", ldif=directory, sinks=("pop", "legacy"),
-        settings={**SENDERS, **(LOCAL if is_local else {})},
+        settings={**SENDERS, **(local_settings() if is_local else {})},
         mailbox_transport="" if is_local else None)
     made.postfix.settings["virtual_transport"] = made.sinks["mailboxes"].hop
     made.postfix.write_settings()

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from support.daemons import program
-from support.postfix import coexist_settings
+from support.postfix import coexist_settings, local_settings
 from support.srs import HOP_SETTINGS, hop_service
 from support.wait import run
 
@@ -77,11 +77,7 @@ def test_who_logs_in_may_relay_while_it_is_observed(ctl):
 def test_where_postfix_has_the_mailboxes(ctl):
     done = ctl(transport="")
     assert (done.returncode, done.stderr) == (0, "")
-    maps = "socketmap:unix:coexist/map:"
-    assert parse(done.stdout) == {
-        **coexist_settings(), "relay_domains": maps + "relay_domains",
-        "virtual_mailbox_domains": maps + "mailbox_domains",
-        "virtual_mailbox_maps": maps + "recipients"}
+    assert parse(done.stdout) == {**coexist_settings(), **local_settings()}
     assert ctl("--role", "local", transport="").stdout == done.stdout
 
 

@@ -8,13 +8,11 @@ import pytest
 
 from support.ldif import CONTAINERS, connector, domain, mailbox
 from support.ledger import At
+from support.postfix import local_settings
 
-MAPS = "socketmap:unix:coexist/map:"
 ROLES = {
     "gateway": {},
-    "local": {"relay_domains": MAPS + "relay_domains",
-              "virtual_mailbox_domains": MAPS + "mailbox_domains",
-              "virtual_mailbox_maps": MAPS + "recipients"},
+    "local": local_settings(),
     # Postfix follows routes for anybody, and has a domain of its own to strip.
     "careless": {"allow_untrusted_routing": "yes", "mydestination": "gw.gateway.example"},
 }

@@ -61,6 +61,13 @@ def coexist_settings(policy="unix:coexist/policy", maps="unix:coexist/map",
     }
 
 
+def local_settings(maps="unix:coexist/map"):
+    """What differs where Postfix has the mailboxes itself."""
+    return {"relay_domains": f"socketmap:{maps}:relay_domains",
+            "virtual_mailbox_domains": f"socketmap:{maps}:mailbox_domains",
+            "virtual_mailbox_maps": f"socketmap:{maps}:recipients"}
+
+
 class Postfix:
     """
     settings override main.cf; services are further lines of master.cf. What has no other
