@@ -345,10 +345,18 @@ def test_what_is_held_and_what_cannot_be_used_is_shown(watched):
     watched.start("syncd", "policyd")
     skipped = 'coexist_directory_skipped_entries{directory="corp"}'
     assert watched.series("policyd")[skipped] == 1
+    unusable = 'coexist_sync_unusable_entries_total{directory="corp"}'
+    assert watched.series("syncd")[unusable] == 1
     watched.write_directory(DIRECTORY)
     held = 'coexist_directory_held_removals{directory="corp"}'
     wait_for(lambda: watched.series("policyd")[held] == 40, "removals kept back")
     assert watched.series("syncd")[held] == 40
+    errors, rejected = 'coexist_sync_errors_total{directory="corp"}', \
+        'coexist_sync_state{directory="corp",state="rejected"}'
+    assert watched.series("syncd")[errors] == 0
+    watched.write_directory("nonsense\n")
+    wait_for(lambda: watched.series("syncd")[rejected] == 1, "the file to be rejected")
+    assert watched.series("syncd")[errors] == 1
 
 
 @pytest.mark.parametrize("request_line, status", [
