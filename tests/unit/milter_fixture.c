@@ -184,6 +184,7 @@ void start(const char *conf_text, enum mta mta)
 		.has_ip = true };
 
 	memset(&asked, 0, sizeof(asked));
+	memset(&fixture.counts, 0, sizeof(fixture.counts));
 	buf_init(&lines);
 	log_set_sink(keep_line);
 	fixture.conf = load(conf_text);

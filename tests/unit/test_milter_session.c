@@ -135,6 +135,9 @@ START_TEST(a_failed_edit_defers_the_message)
 	assert_answer(session_edited(fixture.session, false, SPAN("4F1")), "451 4.3.0", "edited");
 	ck_assert(has_line("4F1: an edit of the envelope failed"));
 	ck_assert(!has_line("action="));
+	ck_assert_uint_eq(counter_value(&fixture.counts.messages[MESSAGE_DEFERRED]), 1);
+	ck_assert_uint_eq(counter_value(&fixture.counts.messages[MESSAGE_CHANGED]), 0);
+	ck_assert_uint_eq(counter_value(&fixture.counts.edits[EDIT_ADD]), 0);
 	stop();
 }
 END_TEST

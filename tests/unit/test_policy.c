@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policyd/counts.h"
 #include "policyd/policy.h"
 #include "small_site.h"
 #include "unit.h"
@@ -124,6 +125,9 @@ static struct policy_request make_request(const struct row *row)
 	};
 }
 
+/* Where the last answer was counted. */
+static struct counts counts;
+
 /* Answers a row; the line of log too, "" where there is none. */
 static void ask(const struct small_site *site, const struct row *row, char action[256],
     char log[POLICY_LOG_MAX])
@@ -139,6 +143,8 @@ static void ask(const struct small_site *site, const struct row *row, char actio
 	ck_assert_int_eq(workspace_init(&workspace), CX_OK);
 	policy_decide(&site->view, &request, &workspace, &answer);
 	policy_answer_print(&answer, &out);
+	memset(&counts, 0, sizeof(counts));
+	counts_add_policy(&counts, &answer, 1);
 	if (policy_answer_is_logged(&answer)) {
 		policy_answer_log(&answer, &request, &line);
 	}
@@ -162,6 +168,24 @@ static void assert_action(const char *action, const char *expected, const char *
 	}
 }
 
+static void assert_counted(enum answer_action action, const char *label)
+{
+	for (int i = 0; i < ACTION_COUNT; i++) {
+		ck_assert_msg(counter_value(&counts.actions[i]) == (i == (int)action),
+		    "%s: counted as %d", label, i);
+	}
+}
+
+static enum answer_action action_of(const char *expected, const char *log)
+{
+	switch (expected[0]) {
+	case 'O': return ACTION_OK;
+	case '4': return ACTION_DEFER;
+	case '5': return ACTION_REJECT;
+	default: return *log != '\0' ? ACTION_OBSERVED : ACTION_DUNNO;
+	}
+}
+
 START_TEST(answers)
 {
 	struct small_site site;
@@ -174,6 +198,7 @@ START_TEST(answers)
 	(void)snprintf(label, sizeof(label), "row %d: %s %s %s", _i, rows[_i].context,
 	    rows[_i].client, rows[_i].recipient);
 	assert_action(action, rows[_i].action, label);
+	assert_counted(action_of(rows[_i].action, log), label);
 	small_site_free(&site);
 }
 END_TEST
@@ -198,6 +223,7 @@ START_TEST(observing_answers_dunno_and_logs_what_it_would_have_been)
 		ck_assert_msg(strncmp(log, "NOQUEUE: observe: ", 18) == 0, "%s", log);
 		ck_assert_msg(strstr(log, expected) != NULL, "%s: %s", expected, log);
 	}
+	assert_counted(action_of("DUNNO", log), rows[_i].recipient);
 	small_site_free(&site);
 }
 END_TEST
