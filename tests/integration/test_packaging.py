@@ -69,12 +69,19 @@ def test_units_do_what_the_daemons_expect(installed):
         text = unit_text(installed, name)
         assert values(text, "Type") == ["notify"]
         assert values(text, "ExecStart")[0].endswith(f"/sbin/{name} -f")
+        assert values(text, "ExecReload")[0].endswith(f"/sbin/{name} -t")
+        assert values(text, "Restart") == ["always"]
+        assert values(text, "RestartPreventExitStatus") == ["64 78"]  # wrong usage, wrong configuration
+        assert values(text, "SyslogFacility") == ["mail"]
+        assert values(text, "UMask") == ["0077"]
         assert values(text, "ExecReload")[-1] == '/bin/sh -c "kill -USR1 ${MAINPID}"'
         assert values(text, "WatchdogSec")
         # postfix.service is a shell on Debian; postfix@-.service runs master.
         assert {"postfix.service", "postfix@-.service"} <= set(values(text, "Before")[0].split())
         assert len(values(text, "User")) == 1
-        if name != "coexist-syncd":
+        if name == "coexist-syncd":
+            assert values(text, "Group") == ["coexist"]  # whose members read the replica
+        else:
             # Read-only, LMDB would do without the table of readers.
             # The folder is the program's default, wherever the programs are installed.
             assert "/var/lib/coexist" in values(text, "ReadWritePaths")

@@ -1,6 +1,7 @@
 """Fifty reloads, of right and wrong configurations in turn, while everybody is busy."""
 
 import os
+import socket
 import tempfile
 import threading
 
@@ -11,7 +12,7 @@ from support.ldif import CONTAINERS, custom, domain, mailbox, person_dn
 from support.milterclient import MilterClient
 from support.policyd import MapClient, PolicyClient, netstring, request
 from support.site import leave_to_end
-from support.wait import wait_for
+from support.wait import PATIENCE, wait_for
 
 RELOADS = 50
 DIRECTORY = CONTAINERS + "".join([
@@ -161,6 +162,23 @@ log {{ level = "error" }}
         for daemon in self.daemons:
             daemon.reload()
 
+    def assert_told(self, daemon):
+        """The service manager hears of a reload, and of its end, however that went."""
+        path = f"{self.folder}/{daemon.name}.ready"
+        os.unlink(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.bind(path)
+            told.settimeout(PATIENCE)
+            messages = (m for m in iter(lambda: told.recv(100), b"") if m != b"WATCHDOG=1")
+            for text in (self.right(0), "nonsense"):
+                self.write("coexist.conf", text)
+                daemon.reload()
+                assert next(messages).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+                assert next(messages) == b"READY=1"
+            if daemon.name != "coexist-milter":  # which takes seconds to say so
+                daemon.stop()
+                assert next(messages) == b"STOPPING=1"
+
     def refusals(self):
         return [len(daemon.log_lines("configuration")) for daemon in self.daemons]
 
@@ -220,3 +238,5 @@ def test_reloads_under_load_drop_and_confuse_nobody(reloading):
             busy.stop()
     assert busy.counts["policy"] > 1000 and busy.counts["map"] > 1000, busy.counts
     assert reloading.refusals() == [RELOADS // 2] * 3
+    for daemon in reloading.daemons:
+        reloading.assert_told(daemon)
