@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/listener.h"
@@ -23,7 +24,49 @@ struct metrics_http {
 	struct MHD_Daemon *daemon;
 	struct metrics_site site;
 	char *listen;
+	int clients[CONNECTIONS_MAX]; /* their sockets, the oldest first */
+	size_t client_count;
 };
+
+/*
+ * A client that dribbles is never idle: where there is no room left, the oldest one goes, so
+ * that no crowd keeps the others out. Its socket is still the library's, which sees its end.
+ */
+static void add_client(struct metrics_http *http, int fd)
+{
+	if (http->client_count < CONNECTIONS_MAX) {
+		http->clients[http->client_count++] = fd;
+	}
+	if (http->client_count == CONNECTIONS_MAX) {
+		(void)shutdown(http->clients[0], SHUT_RDWR);
+	}
+}
+
+static void remove_client(struct metrics_http *http, int fd)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < http->client_count; i++) {
+		if (http->clients[i] != fd) {
+			http->clients[kept++] = http->clients[i];
+		}
+	}
+	http->client_count = kept;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection,
+    void **unused, enum MHD_ConnectionNotificationCode what)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	(void)unused;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		add_client(context, info->connect_fd);
+	} else {
+		remove_client(context, info->connect_fd);
+	}
+}
 
 /* Fills the page; the HTTP status. */
 typedef unsigned serve_function(const struct metrics_site *, struct buf *page);
@@ -112,39 +155,57 @@ static enum MHD_Result respond(struct MHD_Connection *connection, unsigned statu
 	return result;
 }
 
+/* Whether more is to come behind the headers: nobody wants it, however much it is. */
+static bool has_body(struct MHD_Connection *connection)
+{
+	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+	    MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return (length != NULL && strcmp(length, "0") != 0) ||
+	       MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+		   MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+}
+
+/* What is said before a request has come whole ends the connection, too. */
+static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status,
+    const char *why)
+{
+	struct buf page;
+
+	buf_init(&page);
+	buf_add_text(&page, why);
+	return respond(connection, status, TYPE_TEXT, &page);
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
     const char *path, const char *method, const char *version, const char *upload,
     size_t *upload_size, void **state)
 {
 	const struct metrics_http *http = context;
 	const struct row *row = find_row(path);
-	const char *type = TYPE_TEXT;
 	unsigned status;
 	struct buf page;
 
 	(void)version;
 	(void)upload;
-	if (*state == NULL) { /* its headers are there; a body may follow */
+	(void)upload_size;
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+		return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET\n");
+	}
+	if (has_body(connection)) {
+		return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, "no body\n");
+	}
+	if (*state == NULL) { /* its headers are there; an answer now would close it */
 		*state = context;
 		return MHD_YES;
 	}
-	if (*upload_size > 0) {
-		*upload_size = 0;
-		return MHD_YES;
+	if (row == NULL) {
+		return refuse(connection, MHD_HTTP_NOT_FOUND, "no such page\n");
 	}
 	buf_init(&page);
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
-	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		status = MHD_HTTP_METHOD_NOT_ALLOWED;
-		buf_add_text(&page, "only GET\n");
-	} else if (row == NULL) {
-		status = MHD_HTTP_NOT_FOUND;
-		buf_add_text(&page, "no such page\n");
-	} else {
-		status = row->serve(&http->site, &page);
-		type = row->type;
-	}
-	return respond(connection, status, type, &page);
+	status = row->serve(&http->site, &page);
+	return respond(connection, status, row->type, &page);
 }
 
 enum status metrics_open(const char *listen, int *fd, struct errbuf *err)
@@ -161,10 +222,13 @@ static struct MHD_Daemon *start(struct metrics_http *http, int fd)
 
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD, 0, NULL, NULL,
-	    on_request, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-	    CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_MAX_S, MHD_OPTION_END);
+	/* ITC: it is woken to end, too, where it looks at no new clients. */
+	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL,
+	    NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+	    MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+	    MHD_OPTION_CONNECTION_TIMEOUT, IDLE_MAX_S, MHD_OPTION_NOTIFY_CONNECTION,
+	    on_connection, http, MHD_OPTION_END);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return daemon;
 }
