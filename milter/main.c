@@ -76,9 +76,12 @@ static void *watch(void *unused)
 
 static void print_metrics(void *store, struct buf *page)
 {
+	struct conf *conf = current_hold(&current);
+
 	metrics_print_build(page, PROGRAM, started);
-	metrics_print_replica(page, store, now());
+	metrics_print_replica(page, store, conf, now());
 	counts_print(&counts, page);
+	conf_unref(conf);
 }
 
 /* libmilter has no loop that could be asked: whoever hears this, hears a process that lives. */

@@ -148,7 +148,8 @@ static void print_metrics(void *context, struct buf *page)
 	struct plan *plan = hold_plan(server);
 
 	metrics_print_build(page, "coexist-policyd", server->started);
-	metrics_print_replica(page, plan_store(plan), (int64_t)time(NULL));
+	metrics_print_replica(page, plan_store(plan), plan_conf(plan),
+	    (int64_t)time(NULL));
 	counts_print(&server->counts, page);
 	plan_unref(plan);
 }

@@ -108,12 +108,25 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	write_page(context);
 }
 
+/* The configuration in force, for conf_unref(). */
+static struct conf *hold_conf(struct sync_metrics *metrics)
+{
+	struct conf *conf;
+
+	pthread_mutex_lock(&metrics->lock);
+	conf = conf_ref(metrics->conf);
+	pthread_mutex_unlock(&metrics->lock);
+	return conf;
+}
+
 static void print(void *context, struct buf *page)
 {
 	struct sync_metrics *metrics = context;
+	struct conf *conf = hold_conf(metrics);
 
 	metrics_print_build(page, "coexist-syncd", metrics->started);
-	metrics_print_replica(page, metrics->store, (int64_t)time(NULL));
+	metrics_print_replica(page, metrics->store, conf, (int64_t)time(NULL));
+	conf_unref(conf);
 	pthread_mutex_lock(&metrics->lock);
 	buf_add_span(page, buf_span(&metrics->page));
 	page->failed = page->failed || metrics->page.failed;
@@ -134,12 +147,9 @@ static bool is_alive(void *context)
 static bool is_ready(void *context, struct buf *why)
 {
 	struct sync_metrics *metrics = context;
-	struct conf *conf;
+	struct conf *conf = hold_conf(metrics);
 	bool is_ready;
 
-	pthread_mutex_lock(&metrics->lock);
-	conf = conf_ref(metrics->conf);
-	pthread_mutex_unlock(&metrics->lock);
 	is_ready = metrics_replica_is_ready(metrics->store, &conf->settings,
 	    (int64_t)time(NULL), why);
 	conf_unref(conf);

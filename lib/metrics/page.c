@@ -76,10 +76,12 @@ void page_count(struct buf *out, const char *name, const struct page_label *labe
 
 static void add_number(struct buf *out, double value)
 {
-	if (isinf(value)) {
+	if (isnan(value)) {
+		buf_add_text(out, "NaN\n");
+	} else if (isinf(value)) {
 		buf_add_text(out, value > 0 ? "+Inf\n" : "-Inf\n");
 	} else {
-		buf_printf(out, "%.9g\n", value);
+		buf_printf(out, "%.15g\n", value);
 	}
 }
 
@@ -109,7 +111,7 @@ void page_histogram_family(struct buf *out, const char *name, const char *help)
 void page_histogram(struct buf *out, const char *name, const struct page_label *label,
     const struct histogram *histogram)
 {
-	uint64_t count = 0;
+	uint64_t count = 0, ns;
 
 	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
 		char bound[32] = "+Inf";
@@ -124,8 +126,11 @@ void page_histogram(struct buf *out, const char *name, const struct page_label *
 		add_series(out, name, "_bucket", label, bound);
 		buf_printf(out, "%" PRIu64 "\n", count);
 	}
+	/* Whole: what is added are microseconds, when there are years already. */
+	ns = counter_value(&histogram->sum_ns);
 	add_series(out, name, "_sum", label, NULL);
-	add_number(out, (double)counter_value(&histogram->sum_ns) / 1e9);
+	buf_printf(out, "%" PRIu64 ".%09" PRIu64 "\n", ns / 1000000000,
+	    ns % 1000000000);
 	add_series(out, name, "_count", label, NULL);
 	buf_printf(out, "%" PRIu64 "\n", count);
 }

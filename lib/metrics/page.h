@@ -35,7 +35,7 @@ void page_family(struct buf *, const char *name, enum page_type, const char *hel
 /* One series. `labels` may be NULL. */
 void page_count(struct buf *, const char *name, const struct page_label *labels,
     uint64_t value);
-/* The same for what need not be whole, nor finite. */
+/* The same for what need not be whole, nor finite, nor known (NAN). */
 void page_number(struct buf *, const char *name, const struct page_label *labels,
     double value);
 

@@ -1,6 +1,7 @@
 #ifndef CX_METRICS_REPLICA_H
 #define CX_METRICS_REPLICA_H
 
+#include "daemon/conf.h"
 #include "decide/view.h"
 #include "value/buf.h"
 
@@ -8,8 +9,11 @@
  * What every daemon tells of the replica that it reads: whether it can, how old and how large it
  * is, directory by directory. A snapshot is taken for the time of printing; nothing is counted
  * that grows with the directory. Any thread.
+ * The series are those of the directories in the replica and in the configuration: they are there
+ * before the first load, and while the replica cannot be read, when they are NaN.
  */
-void metrics_print_replica(struct buf *page, struct store *, int64_t now);
+void metrics_print_replica(struct buf *page, struct store *, const struct conf *,
+    int64_t now);
 
 /*
  * Whether mail can be decided: there is a replica, and every directory was loaded and

@@ -1,7 +1,9 @@
 """What the daemons show to who watches them: /metrics, /healthz and /readyz (SPEC section 13)."""
 
+import contextlib
 import http.client
 import json
+import math
 import os
 import re
 import socket
@@ -61,11 +63,26 @@ def verdict(name):
     return f'coexist_decisions_total{{verdict="{name}"}}'
 
 
+@contextlib.contextmanager
+def hidden(watched, name):
+    os.rename(f"{watched.folder}/{name}", f"{watched.folder}/hidden")
+    yield
+    os.rename(f"{watched.folder}/hidden", f"{watched.folder}/{name}")
+
+
+LOADED = 'coexist_sync_state{directory="corp",state="loaded"}'
+
+
 def test_every_series_is_there_from_the_start_and_counts(watched):
-    before = {}
-    watched.start()
+    for name in ("milter", "policyd"):
+        watched.daemons[name].start()
+    with hidden(watched, "directory.ldif"):
+        watched.daemons["syncd"].start()
+        start = {name: watched.series(name) for name in DAEMONS}
+    wait_for(lambda: all(watched.get(name, "/readyz")[0] == 200 for name in DAEMONS), "all of them")
+    wait_for(lambda: watched.series("syncd")[LOADED] == 1, "syncd to say so")
+    before = {name: watched.series(name) for name in DAEMONS}
     for name in DAEMONS:
-        before[name] = watched.series(name)
         assert before[name]["coexist_replica_up"] == 1
         assert before[name]['coexist_directory_loaded{directory="corp"}'] == 1
         assert before[name]['coexist_directory_entries{directory="corp",kind="recipient"}'] == 5
@@ -122,8 +139,12 @@ def test_every_series_is_there_from_the_start_and_counts(watched):
     there = label_values(key for one in now.values() for key in one)
     told = label_values_of_manual()
     assert {key: there[key] for key in told} == told
-    assert set(now["policyd"]) == set(before["policyd"])
-    assert set(now["milter"]) == set(before["milter"])
+    watched.write_directory(DIRECTORY + mailbox("new", "new@acme.example"))
+    changes = 'coexist_sync_changes_total{directory="corp"}'
+    wait_for(lambda: watched.series("syncd")[changes] == 12, "a change")
+    now["syncd"] = watched.series("syncd")
+    for name in DAEMONS:
+        assert set(now[name]) == set(before[name]) == set(start[name])
     grown = {name: {key: value - before[name][key] for key, value in now[name].items()
                     if value != before[name][key] and "_seconds" not in key and
                     not key.startswith("coexist_connections{")} for name in DAEMONS}
@@ -238,11 +259,20 @@ def test_says_why_it_is_not_ready_and_when_it_is(watched):
         assert watched.get(name, "/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
         status, _, why = watched.get(name, "/readyz")
         assert status == 503 and why.startswith("replica: ") and why.endswith("\n"), why
-        assert watched.series(name)["coexist_replica_up"] == 0
-    os.rename(f"{watched.folder}/directory.ldif", f"{watched.folder}/away")
-    watched.daemons["syncd"].start()
-    assert watched.get("syncd", "/readyz")[0] == 503
-    os.rename(f"{watched.folder}/away", f"{watched.folder}/directory.ldif")
+        series = watched.series(name)
+        assert series["coexist_replica_up"] == 0
+        unknown = [number for key, number in series.items()
+                   if key.startswith(("coexist_directory_", "coexist_replica_")) and
+                   key != "coexist_replica_up"]
+        assert len(unknown) == 9 and all(math.isnan(number) for number in unknown), series
+    with hidden(watched, "directory.ldif"):
+        watched.daemons["syncd"].start()
+        assert watched.get("syncd", "/readyz")[0] == 503
+        series = watched.series("policyd")
+        assert series["coexist_replica_up"] == 1
+        assert series['coexist_directory_loaded{directory="corp"}'] == 0
+        assert series['coexist_directory_age_seconds{directory="corp"}'] == math.inf
+        assert series['coexist_directory_entries{directory="corp",kind="domain"}'] == 0
     for name in DAEMONS:
         wait_for(lambda name=name: watched.get(name, "/readyz")[0] == 200, f"{name} to be ready")
         assert watched.get(name, "/readyz")[2] == "ready\n"
@@ -360,11 +390,37 @@ def test_the_oldest_makes_room(crowded):
         client.close()
 
 
+def test_a_directory_that_only_the_configuration_has(watched):
+    """And what was counted goes on when a section is another one."""
+    watched.start("syncd", "policyd")
+    changes = 'coexist_sync_changes_total{directory="corp"}'
+    assert watched.series("syncd")[changes] == 11
+    with open(watched.conf, encoding="utf-8") as conf:
+        text = conf.read()
+    corp = f'directory "corp" {{ ldif = "{watched.folder}/directory.ldif" '
+    more = f'directory "a-b" {{ ldif = "{watched.folder}/none.ldif" }}\n'
+    with open(watched.conf, "w", encoding="utf-8") as conf:
+        conf.write(text.replace(corp, more + corp + "max_delete_percent = 20"))
+    watched.daemons["policyd"].reload()
+    new = 'coexist_directory_entries{directory="a-b",kind="recipient"}'
+    series = wait_for(lambda: (now := watched.series("policyd")) and new in now and now, "a reload")
+    assert series[new] == 0 and series['coexist_directory_loaded{directory="a-b"}'] == 0
+    assert series['coexist_directory_age_seconds{directory="a-b"}'] == math.inf
+    assert series['coexist_directory_entries{directory="corp",kind="recipient"}'] == 5
+    watched.daemons["syncd"].reload()
+    missing = 'coexist_sync_state{directory="a-b",state="missing"}'
+    wait_for(lambda: watched.series("syncd").get(missing) == 1, "syncd to have it")
+    assert watched.series("syncd")[changes] == 11
+    keys = [line for line in watched.get("policyd", "/metrics")[2].splitlines() if "a-b" in line]
+    assert len(keys) == 7 and len(keys) == len({line.rpartition(" ")[0] for line in keys}), keys
+
+
 def test_a_port_that_is_taken_is_said(watched):
-    with socket.create_server(("127.0.0.1", watched.port["milter"])):
-        watched.daemons["milter"].start(wait=False)
-        wait_for(lambda: not watched.daemons["milter"].is_running(), "it to give up")
-    assert re.search(rf"error: .*127.0.0.1:{watched.port['milter']}",
-                     watched.daemons["milter"].log_text())
-    watched.daemons["milter"].child = None  # there is none to judge
-    assert not os.path.exists(f"{watched.folder}/milter")
+    for name, path in (("milter", "milter"), ("syncd", "syncd"), ("policyd", "policy")):
+        with socket.create_server(("127.0.0.1", watched.port[name])):
+            watched.daemons[name].start(wait=False)
+            wait_for(lambda name=name: not watched.daemons[name].is_running(), "it to give up")
+        assert re.search(rf"error: inet:127.0.0.1:{watched.port[name]} is in use",
+                         watched.daemons[name].log_text())
+        watched.daemons[name].child = None  # there is none to judge
+        assert not os.path.exists(f"{watched.folder}/{path}")

@@ -30,11 +30,14 @@ START_TEST(a_family_is_told_once_and_its_series_follow)
 	    PAGE_LABELS({ "a", SPAN("1") }, { "b", SPAN("2") }), 0.25);
 	page_number(&page, "y", PAGE_LABELS({ "a", SPAN("") }), INFINITY);
 	page_number(&page, "y", NULL, -INFINITY);
+	page_number(&page, "y", NULL, -NAN);
+	page_number(&page, "y", NULL, 1234567890123);
 	assert_page(&page,
 	    "# HELP x_total How many.\n# TYPE x_total counter\n"
 	    "x_total 18446744073709551615\n"
 	    "# HELP y How much.\n# TYPE y gauge\n"
-	    "y{a=\"1\",b=\"2\"} 0.25\ny{a=\"\"} +Inf\ny -Inf\n");
+	    "y{a=\"1\",b=\"2\"} 0.25\ny{a=\"\"} +Inf\ny -Inf\n"
+	    "y NaN\ny 1234567890123\n");
 }
 END_TEST
 
@@ -104,6 +107,20 @@ START_TEST(a_histogram_counts_what_is_not_longer)
 }
 END_TEST
 
+START_TEST(a_sum_of_years_shows_one_nanosecond_more)
+{
+	static struct histogram histogram;
+	struct buf page;
+
+	histogram_add(&histogram, UINT64_C(100000000000000000));
+	histogram_add(&histogram, 1);
+	buf_init(&page);
+	page_histogram(&page, "x", NULL, &histogram);
+	ck_assert_ptr_nonnull(strstr(page.data, "\nx_sum 100000000.000000001\n"));
+	buf_release(&page);
+}
+END_TEST
+
 /* Each text once: TOO_MANY is shown as "unavailable". */
 START_TEST(every_verdict_has_a_series)
 {
@@ -142,6 +159,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, no_value_of_a_label_ends_it, 0,
 	    sizeof(values) / sizeof(values[0]));
 	tcase_add_test(tcase, a_histogram_counts_what_is_not_longer);
+	tcase_add_test(tcase, a_sum_of_years_shows_one_nanosecond_more);
 	tcase_add_test(tcase, every_verdict_has_a_series);
 	return suite;
 }
