@@ -114,6 +114,8 @@ int main(int argc, char **argv)
 		if (status == CX_OK) {
 			status = loop_run(&process, conf, sockets, &err);
 		}
+	}
+	if (sockets.control >= 0) { /* it was ours */
 		listener_remove(conf->syncd.control);
 	}
 	if (status != CX_OK) {

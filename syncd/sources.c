@@ -291,11 +291,29 @@ static void start_slot(struct slot *slot, uint8_t id)
 	}
 }
 
+/* What was counted since the start goes on, whatever of its section has changed. */
+static void take_counts(struct source *source, const struct sources *old)
+{
+	const struct source *before = sources_find(old, source->conf->name);
+
+	if (before) {
+		source->entries_skipped = before->entries_skipped;
+		source->changes_applied = before->changes_applied;
+		source->refreshes = before->refreshes;
+		source->errors = before->errors;
+	}
+}
+
 static void adopt(struct sources *sources, struct slot **slots, size_t count,
     const struct source_info *infos, const struct settings *settings)
 {
 	int64_t interval_s = contact_interval_s(settings);
 
+	for (size_t i = 0; i < count; i++) {
+		if (!slots[i]->is_kept) {
+			take_counts(&slots[i]->source, sources);
+		}
+	}
 	for (size_t i = 0; i < sources->count; i++) {
 		if (!sources->slots[i]->is_kept) {
 			slot_free(sources->slots[i]);
