@@ -67,7 +67,9 @@ static void *watch(void *unused)
 			process_reloading();
 			current_reload(&current, process.conf_path);
 			process_ready(&process);
-		} else if (number < 0 && errno == EAGAIN) {
+		}
+		/* After a signal, too: reloads that come sooner than the interval end it. */
+		if (alive_ms > 0 && (number == SIGUSR1 || errno == EAGAIN)) {
 			process_alive();
 		}
 	}

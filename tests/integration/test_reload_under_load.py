@@ -1,6 +1,8 @@
 """Fifty reloads, of right and wrong configurations in turn, while everybody is busy."""
 
+import http.client
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -12,7 +14,7 @@ from support.ldif import CONTAINERS, custom, domain, mailbox, person_dn
 from support.milterclient import MilterClient
 from support.policyd import MapClient, PolicyClient, netstring, request
 from support.site import leave_to_end
-from support.wait import PATIENCE, wait_for
+from support.wait import PATIENCE, free_port, wait_for
 
 RELOADS = 50
 DIRECTORY = CONTAINERS + "".join([
@@ -58,13 +60,14 @@ WRONG = [
 class Busy:
     """Clients that ask one thing after another, each on one connection; close() judges."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, ports):
         self.folder = folder
         self.failures = []
         self.done = threading.Event()
-        self.counts = {"policy": 0, "map": 0, "milter": 0}
+        self.counts = {"policy": 0, "map": 0, "milter": 0, "page": 0}
         self.lock = threading.Lock()
-        kinds = [(self.ask_policy, 12), (self.ask_maps, 12), (self.send_mail, 6)]
+        kinds = [(self.ask_policy, 12), (self.ask_maps, 12), (self.send_mail, 6),
+                 *((lambda port=port: self.watch(port), 2) for port in ports)]
         self.threads = [threading.Thread(target=self._run, args=(work,))
                         for work, count in kinds for _ in range(count)]
         for thread in self.threads:
@@ -107,6 +110,23 @@ class Busy:
                 assert edits in EDITS, edits
                 self.count("milter", 1)
 
+    def watch(self, port):
+        """No number that counts ever goes back, and no series goes."""
+        before = {}
+        while not self.done.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection.request("GET", "/metrics")
+            now = dict(re.findall(r"^(\w+(?:\{.*\})?) (\S+)$",
+                                  connection.getresponse().read().decode(), re.M))
+            connection.close()
+            assert now and before.keys() <= now.keys(), before.keys() - now.keys()
+            back = [name for name, value in before.items() if float(now[name]) < float(value)
+                    and re.search(r"_(total|bucket|sum|count)(\{|$)", name)]
+            assert not back, back
+            before = now
+            self.count("page", 1)
+            self.done.wait(0.02)
+
     def stop(self):
         self.done.set()
         for thread in self.threads:
@@ -126,6 +146,7 @@ class Reloading:
     def __init__(self, folder):
         self.folder = folder
         self.conf = f"{folder}/coexist.conf"
+        self.ports = [free_port() for _ in range(3)]
         os.makedirs(f"{folder}/replica")
         self.write("directory.ldif", DIRECTORY)
         self.write("coexist.conf", self.right(0))
@@ -146,10 +167,14 @@ class Reloading:
 user = ""
 enforce_sender = {enforce_sender}
 rewrite_to_primary = {rewrite}
-directory "corp" {{ ldif = "{self.folder}/directory.ldif" }}
-syncd {{ control = "unix:{self.folder}/syncd" }}
-milter {{ listen = "unix:{self.folder}/milter" }}
+directory "corp" {{ ldif = "{self.folder}/directory.ldif" max_delete_percent = {10 + which} }}
+syncd {{
+  control = "unix:{self.folder}/syncd"
+  metrics_listen = "inet:127.0.0.1:{self.ports[0]}"
+}}
+milter {{ listen = "unix:{self.folder}/milter" metrics_listen = "inet:127.0.0.1:{self.ports[1]}" }}
 policyd {{
+  metrics_listen = "inet:127.0.0.1:{self.ports[2]}"
   policy_listen = {{"unix:{self.folder}/policy"}}
   map_listen = {{"unix:{self.folder}/map"}}
   mailbox_transport = "{transport}"
@@ -206,6 +231,26 @@ def answers(policy, maps, milter):
     return {allowed.index(action), MAPS[1][1].index(reply), EDITS.index(edits)}
 
 
+def test_reloads_keep_the_milters_watchdog_quiet():
+    """However often they come; the interval is hours here, so that only a reload can say it."""
+    folder = tempfile.mkdtemp(prefix="cx-")
+    with open(f"{folder}/conf", "w", encoding="utf-8") as out:
+        out.write(f'replica = "{folder}"\nuser = ""\ndirectory "corp" {{ ldif = "{folder}/none" }}\n'
+                  f'milter {{ listen = "unix:{folder}/milter" }}\n')
+    milter = Daemon("coexist-milter", f"{folder}/conf", folder)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{folder}/heard")
+        manager.settimeout(PATIENCE)
+        milter.prefix = ["env", f"NOTIFY_SOCKET={folder}/heard", "WATCHDOG_USEC=36000000000"]
+        milter.start(wait=False)
+        while manager.recv(4096) != b"READY=1":
+            pass
+        milter.reload()
+        while manager.recv(4096) != b"WATCHDOG=1":
+            pass
+    leave_to_end(milter, folder)
+
+
 def test_reloads_under_load_drop_and_confuse_nobody(reloading):
     folder = reloading.folder
     with PolicyClient(f"unix:{folder}/policy") as policy, MapClient(f"unix:{folder}/map") as maps, \
@@ -214,7 +259,7 @@ def test_reloads_under_load_drop_and_confuse_nobody(reloading):
         wait_for(lambda: maps.ask("domains", "acme.example").startswith("OK"), "the directory")
         milter.mail()
         wait_for(lambda: milter.rcpt("<bob@acme.example>").code == "continue", "the milter")
-        busy = Busy(folder)
+        busy = Busy(folder, reloading.ports)
         try:
             for n in range(RELOADS // 2):
                 before = dict(busy.counts)
