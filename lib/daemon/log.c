@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/journal.h"
+#include "value/utf8.h"
 
 /* Longer lines are cut, visibly; syslog daemons do the same, invisibly. */
 #define LOG_LINE_MAX 4096
@@ -136,7 +137,9 @@ static void deliver(enum log_level level, const char *word, const char *text,
 static void tidy(char *line, bool is_cut)
 {
 	if (is_cut) {
-		strcpy(line + LOG_LINE_MAX - sizeof("..."), "...");
+		size_t end = utf8_cut(line, LOG_LINE_MAX - sizeof("..."));
+
+		strcpy(line + end, "...");
 	}
 	for (char *p = line; *p != '\0'; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f) {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "value/utf8.h"
+
 static const char *const names[LOG_FIELD_COUNT] = {
 	[LOG_FIELD_QUEUE_ID] = "COEXIST_QUEUE_ID",
 	[LOG_FIELD_TO] = "COEXIST_TO",
@@ -51,7 +53,7 @@ void log_line_add_value(struct log_line *line, const char *before, enum log_fiel
 	size_t start;
 
 	if (is_cut) {
-		value.len = LOG_VALUE_MAX;
+		value.len = utf8_cut(value.ptr, LOG_VALUE_MAX);
 	}
 	buf_add_text(&line->text, before);
 	start = line->text.len;

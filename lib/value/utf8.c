@@ -24,6 +24,16 @@ bool utf8_is_valid(struct span text)
 	return span_is_ascii(text) || u8_check((const uint8_t *)text.ptr, text.len) == NULL;
 }
 
+size_t utf8_cut(const char *text, size_t len)
+{
+	size_t end = len;
+
+	while (end > 0 && len - end < 3 && ((unsigned char)text[end] & 0xc0) == 0x80) {
+		end--;
+	}
+	return ((unsigned char)text[end] & 0xc0) == 0x80 ? len : end;
+}
+
 static void add_ascii_lower(struct buf *out, struct span text)
 {
 	size_t start = out->len;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "daemon/log_line.h"
 #include "unit.h"
 
 static char taken[8192];
@@ -85,6 +86,40 @@ START_TEST(marks_a_line_that_it_cut)
 	errno = EACCES;
 	log_warn("%s", text);
 	ck_assert_str_eq(taken + strlen(taken) - 4, "x...");
+}
+END_TEST
+
+/* The journal shows what is no UTF-8 as "blob data": one, two or three bytes too many. */
+START_TEST(cuts_no_character_in_two)
+{
+	const char *fill = unit_repeat('x', 4000 + (size_t)_i);
+	char text[8000];
+
+	snprintf(text, sizeof(text), "%s", fill);
+	for (size_t len = strlen(text); len < 7000; len += 3) {
+		memcpy(text + len, "\xe2\x82\xac", 4);
+	}
+	log_info("%s", text);
+	ck_assert_str_eq(taken + strlen(taken) - 6, "\xe2\x82\xac...");
+	ck_assert_uint_gt(strlen(taken), 4088);
+}
+END_TEST
+
+START_TEST(a_value_is_cut_between_characters)
+{
+	struct log_line line;
+	struct span part;
+	char value[LOG_VALUE_MAX + 3];
+
+	memset(value, 'x', sizeof(value));
+	memcpy(value + LOG_VALUE_MAX - 1, "\xc3\xbc", 2);
+	log_line_init(&line);
+	log_line_add_value(&line, "to=<", LOG_FIELD_TO,
+	    (struct span){ value, sizeof(value) }, ">");
+	ck_assert(log_line_part(&line, LOG_FIELD_TO, &part));
+	ck_assert_uint_eq(part.len, LOG_VALUE_MAX - 1 + 3);
+	ck_assert_str_eq(line.text.data + line.text.len - 6, "xx...>");
+	log_line_release(&line);
 }
 END_TEST
 
@@ -206,6 +241,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, adds_the_reason_and_keeps_errno);
 	tcase_add_test(tc, one_event_stays_one_line);
 	tcase_add_test(tc, marks_a_line_that_it_cut);
+	tcase_add_test(tc, a_value_is_cut_between_characters);
+	tcase_add_loop_test(tc, cuts_no_character_in_two, 0, 3);
 	tcase_add_test(tc, writes_priorities_to_the_journal);
 	tcase_add_loop_test(tc, names_itself_where_standard_error_is_not_the_journal, 0,
 	    4);

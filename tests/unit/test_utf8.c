@@ -94,6 +94,32 @@ START_TEST(tells_ascii_and_valid_text)
 }
 END_TEST
 
+/* clang-format off */
+static const struct {
+	const char *label, *text;
+	size_t len, cut;
+} cuts[] = {
+	{ "nothing",               "a",                     0, 0 },
+	{ "ASCII",                 "abcd",                  2, 2 },
+	{ "before a character",    "ab\xc3\xbc",            2, 2 },
+	{ "in two bytes",          "ab\xc3\xbc",            3, 2 },
+	{ "behind two bytes",      "a\xc3\xbc" "b",         3, 3 },
+	{ "in three bytes",        "a\xe2\x82\xac" "b",     3, 1 },
+	{ "in four bytes",         "a\xf0\x9f\x98\x80" "b", 4, 1 },
+	{ "at the start of four",  "a\xf0\x9f\x98\x80",     2, 1 },
+	{ "first of all",          "\xf0\x9f\x98\x80",      3, 0 },
+	{ "no UTF-8",              "\x80\x80\x80\x80\x80",  4, 4 },
+	{ "no UTF-8, short",       "\x80\x80\x80",          2, 2 },
+};
+/* clang-format on */
+
+START_TEST(cuts_no_character_in_two)
+{
+	ck_assert_msg(utf8_cut(cuts[_i].text, cuts[_i].len) == cuts[_i].cut, "%s: %zu",
+	    cuts[_i].label, utf8_cut(cuts[_i].text, cuts[_i].len));
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("utf8");
@@ -104,6 +130,8 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tcase, folds_compatibly_for_names, 0, rows);
 	tcase_add_test(tcase, folding_appends_and_reports_what_does_not_fit);
 	tcase_add_test(tcase, tells_ascii_and_valid_text);
+	tcase_add_loop_test(tcase, cuts_no_character_in_two, 0,
+	    sizeof(cuts) / sizeof(cuts[0]));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
