@@ -30,7 +30,6 @@ bool watchdog_is_content(struct worker *const *workers, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		if (now - worker_seen_at_ms(workers[i]) > SILENCE_MAX_MS) {
-			log_warnx("a worker hangs");
 			return false;
 		}
 	}
@@ -47,6 +46,8 @@ static void *run(void *argument)
 	while (!w->stop) {
 		if (watchdog_is_content(w->workers, w->count)) {
 			process_alive();
+		} else {
+			log_warnx("a worker hangs");
 		}
 		until.tv_nsec += (long)(w->interval_ms % 1000) * 1000000;
 		until.tv_sec += w->interval_ms / 1000 + until.tv_nsec / 1000000000;

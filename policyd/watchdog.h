@@ -17,7 +17,7 @@ enum status watchdog_new(struct worker *const *workers, size_t count,
     struct watchdog **out);
 void watchdog_free(struct watchdog *); /* NULL is fine */
 
-/* Whether every loop has gone round lately. Any thread. */
+/* Whether every loop has gone round lately. Any thread, and whoever asks: it logs nothing. */
 bool watchdog_is_content(struct worker *const *workers, size_t count);
 
 #endif

@@ -68,7 +68,7 @@ START_TEST(each_worker_must_have_gone_round_within_ten_seconds)
 	atomic_store(&other.seen_at_ms, NOW - 10001);
 	ck_assert(!watchdog_is_content(workers, 2));
 	ck_assert(watchdog_is_content(workers, 1));
-	ck_assert_int_eq(atomic_load(&complaints), 1);
+	ck_assert_int_eq(atomic_load(&complaints), 0); /* whoever asks must not fill the log */
 }
 END_TEST
 
