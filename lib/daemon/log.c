@@ -42,7 +42,7 @@ void log_open(const char *program)
 	log_program = program;
 	atomic_store(&log_uses_syslog, false);
 	atomic_store(&log_uses_priorities, journal_has_stderr());
-	atomic_store(&log_uses_journal, journal_has_stderr() && journal_is_open());
+	atomic_store(&log_uses_journal, journal_has_stderr() && journal_open());
 }
 
 void log_to_syslog(void)
@@ -126,7 +126,9 @@ static void deliver(enum log_level level, const char *word, const char *text,
 	}
 	if (atomic_load(&log_uses_journal)) {
 		snprintf(message, sizeof(message), "%s%s", word, text);
-		if (journal_send(syslog_priorities[level], log_program, message, parts)) {
+		/* What was lost would hang on standard error, which is the journal, too. */
+		if (journal_send(syslog_priorities[level], log_program, message, parts) !=
+		    JOURNAL_NOBODY) {
 			return;
 		}
 	}

@@ -1,6 +1,7 @@
 """Log lines in systemd's journal: one entry each, with fields to search by (SPEC section 13)."""
 
 import os
+import re
 import tempfile
 
 import pytest
@@ -69,7 +70,6 @@ log {{ level = "info" }}
                               **attributes)
 
     def close(self):
-        """Who writes to a journal that nobody reads waits for it: it goes last."""
         for daemon in self.daemons:
             if daemon.name == "coexist-milter":
                 leave_to_end(daemon, self.folder)
@@ -141,6 +141,40 @@ def test_what_the_milter_changed_and_refused(logging):
         "COEXIST_OBJECT": person_dn("adam.barr"), "COEXIST_RULE": "altRecipient"}
     assert expanded["MESSAGE"].endswith(", count=30") and "COEXIST_TO" not in expanded
     assert expanded["COEXIST_ORIG_TO"] == "staff@acme.example"
+
+
+def lost_of(lines):
+    told = [re.fullmatch(r"warning: (\d+) lines of log were lost: the journal took none",
+                         line["MESSAGE"]) for line in lines]
+    return sum(int(match[1]) for match in told if match)
+
+
+def refusals_of(lines):
+    return [line for line in lines if line.get("COEXIST_TO") == "nobody@acme.example"]
+
+
+def test_mail_does_not_wait_for_a_journal_that_hangs(logging):
+    """It waits once, for half a second; lines that are lost are counted, and told of."""
+    logging.journal.entries()
+    with PolicyClient(f"unix:{logging.folder}/policy") as policy:
+        def ask(count):
+            for _ in range(count):
+                assert policy.ask(recipient="nobody@acme.example",
+                                  policy_context="recipient").startswith("550 5.1.1 ")
+            return count
+
+        with logging.journal.hung() as queue_length:
+            asked = ask(queue_length + 30)
+        lines = []
+        while not lost_of(lines):
+            asked += ask(1)  # its queue may be full yet
+            lines += logging.journal.entries()
+        wait_for(lambda: lines.extend(logging.journal.entries()) or
+                 len(refusals_of(lines)) + lost_of(lines) == asked, "every line, or that it was lost")
+        assert lost_of(lines) >= 28
+        told = [line for line in lines if "were lost" in line["MESSAGE"]]
+        assert all(set(line) == OF_EACH and line["PRIORITY"] == WARNING for line in told)
+    assert not any(daemon.log_text() for daemon in logging.daemons)
 
 
 def test_a_journal_that_takes_no_fields_gets_lines(folder):

@@ -1,5 +1,6 @@
 """What systemd's journal would be told: its socket, in a mount namespace of the daemon's own."""
 
+import contextlib
 import os
 import queue
 import socket
@@ -36,12 +37,14 @@ def parse(data):
 
 
 class Journal:
-    """entries(): what came since the last call. Who writes waits until it is read: a thread does."""
+    """entries(): what came since the last call. A thread reads them, but in `with hung()`."""
 
     def __init__(self, folder, has_socket=True):
         self.folder = f"{folder}/journal"
         os.makedirs(self.folder)
         self.found = queue.SimpleQueue()
+        self.reads = threading.Event()
+        self.reads.set()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.thread = threading.Thread(target=self._read)
         if has_socket:
@@ -52,6 +55,17 @@ class Journal:
     def _read(self):
         while data := self.socket.recv(1 << 20):
             self.found.put(parse(data))
+            self.reads.wait()
+
+    @contextlib.contextmanager
+    def hung(self):
+        """Takes one entry yet, and as many as its socket holds: how many it is told."""
+        self.reads.clear()
+        try:
+            with open("/proc/sys/net/unix/max_dgram_qlen", encoding="ascii") as number:
+                yield int(number.read()) + 2
+        finally:
+            self.reads.set()
 
     @property
     def prefix(self):
@@ -64,6 +78,7 @@ class Journal:
         return [self.found.get(timeout=PATIENCE) for _ in range(count)]
 
     def close(self):
+        self.reads.set()
         if self.thread.is_alive():
             self.socket.shutdown(socket.SHUT_RDWR)
             self.thread.join()
