@@ -205,7 +205,9 @@ static void tell_no_route(struct checker *checker, struct subject *subject)
 		    finding.address, finding.dn, finding.detail);
 	} else {
 		finding.detail = recipient->target;
-		CHECK_FOUND(checker, &finding, "{}: {}: no route to {}",
+		CHECK_FOUND(checker, &finding,
+		    "{}: {}: no route to {}: neither an address space of a connector nor "
+		    "coexistForwardHost of its domain takes it",
 		    finding.address, finding.dn, finding.detail);
 	}
 }

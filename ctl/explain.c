@@ -272,7 +272,12 @@ static void print_remark(const struct explainer *e)
 	enum rule rule = e->resolution.rule;
 
 	if (rule == RULE_AGE) {
-		printf("  a directory was not heard of for too long: see coexistctl status\n");
+		printf("  a directory was not heard of for too long, or was never loaded: see "
+		       "coexistctl status\n");
+	} else if (rule == RULE_AMBIGUOUS) {
+		printf("  more than one object has the address: coexistctl check names them\n");
+	} else if (rule == RULE_NO_ROUTE) {
+		printf("  no connector that is switched on leads there: see coexistctl check\n");
 	} else if (rule == RULE_FOREIGN && address_is_smtp(&e->address) &&
 		   e->address.domain_len == 0) {
 		printf("  no domain: the MTA's own\n");

@@ -68,8 +68,10 @@ json_t *status_hints(json_t *row, const struct settings *settings,
 	if (provides_recipients && json_is_true(json_object_get(row, "loaded")) &&
 	    !has_recipients(row)) {
 		json_add(hints,
-		    json_string("no recipients came: see base, filter and mapping in "
-				"coexist.conf(5)"));
+		    json_string(
+			"no recipients came: has an entry below base a class of "
+			"coexist-schema(5), as coexistMailbox? See also filter and mapping "
+			"in coexist.conf(5)"));
 	}
 	if (number(row, "held") > 0) {
 		json_add(hints,
@@ -263,6 +265,7 @@ static void print_counted(json_t *row)
 {
 	const char *name;
 	json_t *value;
+	bool is_idle = json_is_true(json_object_get(row, "running"));
 
 	if (json_is_null(json_object_get(row, "running")) && *text(row, "trouble") == '\0') {
 		return;
@@ -276,7 +279,11 @@ static void print_counted(json_t *row)
 			print_escaped(name);
 			printf(json_is_integer(value) ? ": %.0f\n" : ": %.6f\n",
 			    json_number_value(value));
+			is_idle = false;
 		}
+	}
+	if (is_idle) {
+		printf("  nothing yet\n");
 	}
 }
 

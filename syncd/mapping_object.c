@@ -117,7 +117,8 @@ static enum status read_type(const struct mapper *mapper, enum domain_type *out)
 			return CX_OK;
 		}
 	}
-	return mapper_refuse(mapper, domain_type[0], value, "no such type of domain");
+	return mapper_refuse(mapper, domain_type[0], value,
+	    "must be authoritative, shared, relay or rewrite");
 }
 
 /* What cannot be read is `reject`, the default: it never widens what is accepted. */

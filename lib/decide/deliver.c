@@ -43,8 +43,9 @@ void note_missing_address(struct expansion *x, const struct path *path,
 	note_missing(x, path, buf_span(&text));
 }
 
+/* `home_server`: where one was to be, that has no route; else empty. */
 static void note_route_failure(struct expansion *x, const struct path *path,
-    const struct address *address, enum status status)
+    const struct address *address, struct span home_server, enum status status)
 {
 	if (expansion_failed(x, status)) {
 		return;
@@ -56,7 +57,7 @@ static void note_route_failure(struct expansion *x, const struct path *path,
 	} else {
 		x->has_no_route = true;
 		collection_step_address(&x->list, path->depth, RULE_NO_ROUTE, address,
-		    nothing);
+		    home_server);
 	}
 }
 
@@ -129,7 +130,11 @@ void deliver(struct expansion *x, const struct destination *to, const struct pat
 	buf_init_fixed(&next_hop, memory, sizeof(memory));
 	status = route_found(x->view, to->address, to->found, &next_hop, &x->sources);
 	if (status != CX_OK && (status != CX_NOTFOUND || to->must_route)) {
-		note_route_failure(x, path, to->address, status);
+		bool is_unknown_server = status == CX_EINVAL && to->found != NULL;
+
+		note_route_failure(x, path, to->address,
+		    is_unknown_server ? to->found->recipient.home_server : nothing,
+		    status);
 		return;
 	}
 	if (status == CX_NOTFOUND) {
@@ -328,7 +333,7 @@ void deliver_encapsulated(struct expansion *x, const struct found *found,
 							      : x->question->address);
 
 	if (span_is_empty(domain) || imcea_encode(target, domain, &outer) != CX_OK) {
-		note_route_failure(x, path, target, CX_EINVAL);
+		note_route_failure(x, path, target, nothing, CX_EINVAL);
 		return;
 	}
 	as_encapsulated.by = FOUND_ENCAPSULATED;

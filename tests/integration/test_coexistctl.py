@@ -27,6 +27,9 @@ ORGANISATION = CONTAINERS + "".join([
     mailbox("ring2", "ring2@acme.example", altRecipient=person_dn("ring")),
     mailbox("red", "red@acme.example", altRecipient=person_dn("red-pop")),
     custom("red-pop", "SMTP:red@pop.example"),
+    mailbox("away", "away@acme.example", homeServer="nowhere"),
+    mailbox("twin", "twin@acme.example"),
+    mailbox("twin2", "twin2@acme.example", proxyAddress="smtp:twin@acme.example"),
     group("staff", "staff@acme.example", ["plain", "red"],
           memberAddress=["x@a.example", "x@b.example"]),
 ])
@@ -60,6 +63,8 @@ EXIT_CODES = [
     ("ring@acme.example", [], 65, "loop", "550 5.4.6"),
     ("a b@acme.example", [], 65, "invalid", "501 5.1.3"),
     ("IMCEAMS-N+5@acme.example", [], 65, "invalid", "501 5.1.3"),
+    ("away@acme.example", [], 75, "broken", "451 4.3.5"),
+    ("twin@acme.example", [], 75, "broken", "451 4.3.5"),
     ("board@acme.example", [], 77, "denied", "550 5.7.1"),
     ("board@acme.example", ["--login", "plain"], 0, "deliver", None),
     ("x@elsewhere.example", ["--login", "plain"], 0, "foreign", None),
@@ -100,6 +105,16 @@ def test_says_when_nothing_is_refused(follower, tmp_path):
 def test_a_bare_name_is_said_to_be_the_mail_servers(follower):
     assert "  no domain: the MTA's own\n" in coexistctl(follower.conf, "resolve", "plain").stdout
     assert "no domain" not in coexistctl(follower.conf, "resolve", "x@elsewhere.example").stdout
+
+
+@pytest.mark.parametrize("address, lines", [
+    ("away@acme.example", "  noRoute away@acme.example via nowhere\n"
+                          "  no connector that is switched on leads there: see coexistctl check\n"),
+    ("twin@acme.example", "  ambiguous twin@acme.example\n"
+                          "  more than one object has the address: coexistctl check names them\n"),
+])
+def test_what_is_broken_leads_to_what_is_to_be_mended(follower, address, lines):
+    assert lines in coexistctl(follower.conf, "resolve", address).stdout
 
 
 def test_a_replica_that_nobody_writes_is_wondered_at(follower, tmp_path):
@@ -217,7 +232,7 @@ def test_status_counts_by_kind_and_directory(follower):
     assert status["replica"]["available"] is True
     [corp] = status["directories"]
     assert corp["name"] == "corp" and corp["loaded"] is True and 0 <= corp["age"] < 60
-    assert corp["entries"] == {"mailboxes": 7, "customRecipients": 1, "groups": 1, "domains": 2,
+    assert corp["entries"] == {"mailboxes": 10, "customRecipients": 1, "groups": 1, "domains": 2,
                                "connectors": 1, "damaged": 0}
     assert status["syncd"]["running"] is True
     assert status["syncd"]["directories"][0]["state"] == "loaded"
@@ -225,7 +240,7 @@ def test_status_counts_by_kind_and_directory(follower):
         "loaded", "", 0, 0, [])
     text = coexistctl(follower.conf, "status").stdout
     for line in ("directory corp", "  state: loaded", f"  server: {corp['server']}",
-                 "  entries: 7 mailboxes, 1 custom recipient, 1 group, 2 domains, 1 connector",
+                 "  entries: 10 mailboxes, 1 custom recipient, 1 group, 2 domains, 1 connector",
                  "  skipped: 0", "  removals kept back: 0", "  running: yes, process "
                  f"{follower.daemon.pid}"):
         assert line in text.splitlines(), text
@@ -324,7 +339,7 @@ def test_status_says_what_is_wrong_and_what_to_do(folder):
             return "unknown_defer_after" in "".join(status["directories"][0]["hints"])
 
         wait_for(is_old, "the directory to be old")
-        assert "  a directory was not heard of for too long: see coexistctl status\n" in coexistctl(
+        assert "  a directory was not heard of for too long, or was never loaded: see coexistctl status\n" in coexistctl(
             other.conf, "resolve", "stranger@acme.example").stdout
         assert "  running: no\n" in coexistctl(other.conf, "status").stdout
     finally:

@@ -277,6 +277,7 @@ def test_says_why_it_is_not_ready_and_when_it_is(watched):
         wait_for(lambda name=name: watched.get(name, "/readyz")[0] == 200, f"{name} to be ready")
         assert watched.get(name, "/readyz")[2] == "ready\n"
         assert watched.series(name)["coexist_replica_up"] == 1
+    assert "\ncounted by coexist-milter\n  nothing yet\ncounted by " in coexistctl(watched.conf, "status").stdout
     watched.daemons["syncd"].stop()
     with open(watched.conf, "a", encoding="utf-8") as conf:
         conf.write('max_staleness = "1s"\n')
