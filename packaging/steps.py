@@ -319,6 +319,24 @@ class Check:
                 " && rm -r /srv/site && systemctl restart " + " ".join(SERVICES))
         self.assert_running()
 
+    def another_queue_directory(self):
+        """The sockets' folder elsewhere, as README.Debian says it: Postfix connects, strangers do not."""
+        self.sh(f"cp -p {CONF} /root/conf && mkdir /srv/spool"
+                " && sed s,/var/spool/postfix,/srv/spool, /usr/lib/tmpfiles.d/coexist.conf >/etc/tmpfiles.d/coexist.conf"
+                " && systemd-tmpfiles --create coexist.conf"
+                " && for name in coexist-milter coexist-policyd; do mkdir /run/systemd/system/$name.service.d"
+                " && printf '[Service]\\nReadWritePaths=/srv/spool/coexist\\n'"
+                " >/run/systemd/system/$name.service.d/override.conf; done; systemctl daemon-reload"
+                f" && sed -i 's,^\t#\\([a-z]*_*listen = .*\\)/var/spool/postfix/,\t\\1/srv/spool/,' {CONF}"
+                " && systemctl restart coexist-milter coexist-policyd")
+        self.assert_running()
+        assert self.sh("stat -c '%n %G %a' /srv/spool/coexist/* | sort").stdout == "".join(
+            f"/srv/spool/coexist/{name} postfix 660\n" for name in ("map", "milter", "policy"))
+        self.sh("! runuser -u nobody -- ls /srv/spool/coexist")
+        self.sh(f"cp -p /root/conf {CONF}; rm -r /etc/tmpfiles.d/coexist.conf /run/systemd/system/coexist-*.service.d;"
+                " systemctl daemon-reload; systemctl restart coexist-milter coexist-policyd; rm -r /srv/spool")
+        self.assert_running()
+
     def told_to_stop(self):
         """The milter comes back when something but systemd stops it: libmilter takes a SIGHUP so."""
         pid = self.show("coexist-milter", "MainPID")
@@ -361,4 +379,5 @@ class Check:
         self.sh("apt-get purge -y coexist-schema coexist-doc 2>&1")
 
     STEPS = (without_answers, by_hand, purged_at_once, unattended, mail, metrics, rights, reload, watchdog, upgrade,
-             newer_configuration, reconfigured, linked_configuration, told_to_stop, rebooted, removed, purged)
+             newer_configuration, reconfigured, linked_configuration, another_queue_directory,
+             told_to_stop, rebooted, removed, purged)
