@@ -176,6 +176,10 @@ static enum status take_mark(struct scan *s)
 		s->p[-1] = ' ';
 	} else if (c == '=') {
 		s->wants_value = !s->is_in_list;
+	} else if (c == ',' && !s->is_in_list) {
+		return wrong(s,
+		    "unexpected ',': a list needs braces, {\"a\", \"b\"}, and a value "
+		    "with a comma in it, as dc=acme,dc=example, needs quotes");
 	} else if (c == '{' || c == '}') {
 		return take_brace(s, c);
 	}

@@ -97,6 +97,10 @@ static const struct {
 	{ DIRECTORY "secret_file = \"/a\"\nsecret_file = \"/b\"\n",
 	    "t.conf:3: option 'secret_file' was already set in line 2" },
 	{ DIRECTORY "observe true\n", "t.conf:2: missing equal sign after option 'observe'" },
+	{ DIRECTORY "\nlocal_servers = \"a\", \"b\"\n",
+	    "t.conf:3: unexpected ',': a list needs braces, {\"a\", \"b\"}, and a value with a comma in it, as dc=acme,dc=example, needs quotes" },
+	{ "directory \"corp\" {\nbase = dc=acme,dc=example\n}\n",
+	    "t.conf:2: unexpected ',': a list needs braces, {\"a\", \"b\"}, and a value with a comma in it, as dc=acme,dc=example, needs quotes" },
 	{ DIRECTORY "observe = {true}\n", "t.conf:2: unexpected token '{': only lists and sections have braces" },
 	/* text: what libconfuse would take in silence */
 	{ DIRECTORY "user = \"${HOME}\"\n",
