@@ -2,7 +2,11 @@
 
 #include "milter/report.h"
 
+#include <pthread.h>
+
+#include "daemon/log_limit.h"
 #include "daemon/log_line.h"
+#include "metrics/counter.h"
 
 static void send(enum log_level level, struct log_line *line)
 {
@@ -10,12 +14,31 @@ static void send(enum log_level level, struct log_line *line)
 	log_line_release(line);
 }
 
+/* Whether a line about what would have been refused may be written now. */
+static bool may_report_observed(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct log_limit limit;
+	unsigned long dropped;
+	bool may;
+
+	pthread_mutex_lock(&lock);
+	may = log_limit_allow(&limit, LOG_LIMIT_OBSERVED,
+	    (int64_t)(histogram_clock_ns() / 1000000), &dropped);
+	pthread_mutex_unlock(&lock);
+	if (may && dropped > 0) {
+		log_warnx("observe: %lu lines like the next were left out", dropped);
+	}
+	return may;
+}
+
 void report_refusal(const struct report_refusal *refusal)
 {
 	enum log_level level = log_level_of_reply(refusal->reply);
 	struct log_line line;
 
-	if (!log_is_enabled(level)) {
+	if (!log_is_enabled(level) ||
+	    (refusal->is_observed && !may_report_observed())) {
 		return;
 	}
 	log_line_init(&line);

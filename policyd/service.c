@@ -148,7 +148,9 @@ static bool answer_policy(void *context, struct span body, struct buf *out,
 	close_view(&view);
 	policy_answer_print(&answer, out);
 	if (policy_answer_is_logged(&answer) &&
-	    log_is_enabled(policy_answer_level(&answer))) {
+	    log_is_enabled(policy_answer_level(&answer)) &&
+	    (!answer.is_observed ||
+		may_log(&service->observed, LOG_LIMIT_OBSERVED, "observe"))) {
 		log_line_init_fixed(&line, service->scratch, POLICY_LOG_MAX);
 		policy_answer_log(&answer, &request, &line);
 		log_line_send(policy_answer_level(&answer), &line);

@@ -1,8 +1,8 @@
 #ifndef CX_SERVICE_H
 #define CX_SERVICE_H
 
+#include "daemon/log_limit.h"
 #include "policyd/counts.h"
-#include "policyd/log_limit.h"
 #include "policyd/session.h"
 #include "policyd/workspace.h"
 
@@ -21,6 +21,7 @@ struct service {
 	char *scratch; /* one value of a map, or one line of log */
 	struct log_limit malformed;
 	struct log_limit trouble;
+	struct log_limit observed;
 };
 
 /* `counts` is shared by all workers. CX_ENOMEM */

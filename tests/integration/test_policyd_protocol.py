@@ -302,7 +302,12 @@ def test_new_sockets_are_opened_and_old_ones_closed_on_reload(own_policyd):
         wait_for(lambda: own_policyd.log_lines("no longer listening"), "the old socket to go")
         with pytest.raises(ConnectionRefusedError):
             connect(own_policyd.policy["inet"])
-    assert own_policyd.log_lines('NOQUEUE: observe: .*reply="451 4.3.0')
+        assert own_policyd.log_lines('NOQUEUE: observe: .*reply="451 4.3.0')
+        # Postfix does not log what it is told to let through, nor end a session for it.
+        kept.send(2500 * request(policy_context="recipient", recipient="flood@acme.example"))
+        assert {kept.answer() for _ in range(2500)} == {"DUNNO"}
+        # A thousand in ten seconds, which may have begun anew.
+        assert 900 < len(own_policyd.log_lines("observe: .*to=<flood@acme.example>")) <= 2000
 
 
 @pytest.mark.parametrize("signum", [signal.SIGUSR1, signal.SIGHUP])

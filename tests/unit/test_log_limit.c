@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "policyd/log_limit.h"
+#include "daemon/log_limit.h"
 #include "unit.h"
 
 START_TEST(writes_a_burst_and_counts_the_rest)

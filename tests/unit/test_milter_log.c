@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include "daemon/log_limit.h"
 #include "tests/unit/milter_fixture.h"
 
 START_TEST(logs_what_became_of_a_recipient)
@@ -84,6 +85,29 @@ START_TEST(observe_logs_what_would_have_been)
 }
 END_TEST
 
+/* The MTA does not log them, and ends no session for them. */
+START_TEST(what_is_observed_does_not_fill_the_log)
+{
+	size_t count = 0;
+
+	start("observe = true", MTA_POSTFIX);
+	for (int i = 0; i < LOG_LIMIT_OBSERVED + 100; i++) {
+		mail("<>", NULL);
+		rcpt("<loop@acme.example>");
+	}
+	for (const char *line = lines.data; (line = strchr(line, '\n')) != NULL; line++) {
+		count++;
+	}
+	ck_assert_uint_eq(count, LOG_LIMIT_OBSERVED);
+	stop();
+	start("", MTA_POSTFIX);
+	mail("<>", NULL);
+	rcpt("<loop@acme.example>");
+	ck_assert(has_line("NOQUEUE: reject: ")); /* which the MTA does */
+	stop();
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("milter log");
@@ -93,6 +117,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tcase, logs_a_refusal_escaped);
 	tcase_add_test(tcase, a_client_without_a_name_is_unknown_in_the_log);
 	tcase_add_test(tcase, observe_logs_what_would_have_been);
+	tcase_add_test(tcase, what_is_observed_does_not_fill_the_log);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

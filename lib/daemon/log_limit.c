@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "policyd/log_limit.h"
+#include "daemon/log_limit.h"
 
 bool log_limit_allow(struct log_limit *limit, unsigned burst, int64_t now_ms,
     unsigned long *dropped)

@@ -10,6 +10,13 @@
  */
 #define LOG_LIMIT_WINDOW_MS 10000
 
+/*
+ * Lines about what would have been refused (`observe`), for each worker of the policy service
+ * and for the milter. A refusal has one line of ours and one of Postfix, which ends sessions
+ * that have too many; what is let through has ours alone, as often as a stranger likes.
+ */
+#define LOG_LIMIT_OBSERVED 1000
+
 struct log_limit {
 	int64_t window_start_ms;
 	unsigned lines;
