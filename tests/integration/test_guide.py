@@ -8,13 +8,13 @@ import glob
 import os
 import re
 import shlex
+from functools import partial
 
 import pytest
 
 from support.daemons import TOP
-from support.guide import blocks, shows
+from support.guide import blocks, type_in
 from support.machine import Machine
-from support.wait import wait_for
 
 GUIDE = f"{TOP}/doc/guide.md"
 PAGES = sorted(glob.glob(f"{TOP}/doc/articles/*.md"))
@@ -28,14 +28,11 @@ def play(machine, path, wanted):
         where = f"{os.path.relpath(path, TOP)}:{block.line}"
         if "anew" in block.options:
             forget(machine, added)
-        if name := block.options.get("file"):
-            place = f"{machine.home}/{name}" if not name.startswith("/") else \
-                f"{machine.folder}{name}"
-            with open(place, "w", encoding="utf-8") as out:
-                out.write(block.text)
+        if "file" in block.options:
+            block.write(machine.home, machine.folder)
             added += entries(block.text)
         elif block.language == "sh":
-            type_in(machine, where, block)
+            type_in(block, where, partial(machine.run, source=block.options.get("on", "")))
     return added
 
 
@@ -50,26 +47,6 @@ def forget(machine, added):
     names = " ".join(shlex.quote(dn) for dn in reversed(added))
     machine.run(f"ldapdelete -c -x -y admin.pw {names}")
     added.clear()
-
-
-def type_in(machine, where, block):
-    code = int(block.options.get("exit", 0))
-
-    def once():
-        nonlocal done
-        done = machine.run(block.text, block.options.get("on", ""))
-        return done.returncode == code and (
-            block.output is None or shows(block.output, done.stdout))
-
-    def what():
-        return (f"{where}:\n{block.text}--- must end with {code} and show\n{block.output}"
-                f"--- ended with {done.returncode} and showed\n{done.stdout}")
-
-    done = None
-    if block.only_looks:
-        wait_for(once, what)
-    else:
-        assert once(), what()
 
 
 @pytest.fixture(scope="module", name="machine")

@@ -3,7 +3,8 @@ The commands of a page of documentation. Its fenced blocks are read in order:
 
     ```ldif file=NAME     what the reader writes to a file (relative to root's home folder); anew:
                           on another site, which has nothing of this page
-    ```sh                 what is typed; exit=N: how it ends, on=ADDRESS: the host it is typed on
+    ```sh                 what is typed; exit=N: how it ends
+    on=HOST               of each of these: the host; for a sh of one host, the address it talks from
     ```text               right behind sh: what it shows. A line "..." is any lines, "..." in a
                           line any text
 
@@ -14,9 +15,11 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from .wait import wait_for
+
 # They only look: asked again until the answer is as shown, since it may be on its way.
-LOOKING = ("coexistctl ", "journalctl ", "ldapsearch ", "postmap -q ")
-LANGUAGES = {"ldif": {"file", "anew"}, "text": {"file"}, "sh": {"exit", "on"}}
+LOOKING = ("coexistctl ", "diff <(ldapsearch ", "journalctl ", "ldapsearch ", "postmap -q ")
+LANGUAGES = {"ldif": {"file", "anew", "on"}, "text": {"file", "on"}, "sh": {"exit", "on"}}
 
 
 @dataclass
@@ -32,6 +35,13 @@ class Block:
     def only_looks(self):
         lines = self.text.replace("\\\n", " ").splitlines()
         return all(line.startswith(LOOKING) for line in lines)
+
+    def write(self, home, root):
+        """To its file, below `home` or, where it is absolute, below `root`."""
+        name = self.options["file"]
+        with open(f"{root}{name}" if name.startswith("/") else f"{home}/{name}", "w",
+                  encoding="utf-8") as out:
+            out.write(self.text)
 
 
 FENCE = re.compile(r"(?ms)^(?P<heading>#+ [^\n]*)$|^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$")
@@ -71,3 +81,24 @@ def shows(expected, output):
         else:
             parts.append(".*".join(re.escape(part) for part in line.split("...")) + r"[ \t]*\n")
     return re.fullmatch("".join(parts), output.rstrip("\n") + "\n") is not None
+
+
+def type_in(block, where, run):
+    """run(text) -> CompletedProcess. It must end, and show, as the page says."""
+    code = int(block.options.get("exit", 0))
+
+    def once():
+        nonlocal done
+        done = run(block.text)
+        return done.returncode == code and (
+            block.output is None or shows(block.output, done.stdout))
+
+    def what():
+        return (f"{where}:\n{block.text}--- must end with {code} and show\n{block.output}"
+                f"--- ended with {done.returncode} and showed\n{done.stdout}")
+
+    done = None
+    if block.only_looks:
+        wait_for(once, what)
+    else:
+        assert once(), what()
