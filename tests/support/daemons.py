@@ -124,16 +124,16 @@ class Daemon:
         assert not self.complaints(), f"{self.name}:\n{self.log_text()[-8000:]}"
 
 
-def coexistctl(conf, *arguments, stdin=None, check=False):
+def coexistctl(conf, *arguments, stdin=None, check=False, prefix=()):
     """CompletedProcess; output as text."""
-    done = run([program("coexistctl"), "-c", conf, *arguments], stdin=stdin, check=check)
+    done = run([*prefix, program("coexistctl"), "-c", conf, *arguments], stdin=stdin, check=check)
     assert not SANITIZER.search(done.stderr), done.stderr
     return done
 
 
-def resolve(conf, address, *arguments):
+def resolve(conf, address, *arguments, **options):
     """(exit code, the JSON object) of coexistctl resolve --json."""
-    done = coexistctl(conf, "resolve", address, "--json", *arguments)
+    done = coexistctl(conf, "resolve", address, "--json", *arguments, **options)
     return done.returncode, json.loads(done.stdout)
 
 

@@ -9,7 +9,7 @@ try again, and there may be two).
 """
 
 import collections
-import queue
+import os
 import random
 import re
 import threading
@@ -52,13 +52,13 @@ class Flow:
         self.attempts = {}
         self.violations = []
         self.answers = collections.Counter()  # (node, recipient, status)
-        self.jobs = queue.Queue()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._produce, daemon=True) for _ in range(4)]
         self._threads.append(threading.Thread(target=self._return, daemon=True))
         self._tours = {}  # of jobs that try node after node now
         self._seen = 0
+        self._to_return = []  # of what was seen
 
     def start(self):
         for thread in self._threads:
@@ -112,26 +112,26 @@ class Flow:
 
     def _return(self):
         """The other system: its user has forwarded mail to the old address."""
-        waiting = []
+        waiting = self._to_return
         while True:
             is_over = self._stop.is_set() and not any(
                 t.is_alive() for t in self._threads[:-1]) and self.is_drained()
             messages = self.sinks["old"].snapshot()[self._seen:]
-            self._seen += len(messages)
             for message in messages:
                 came_by = re.search(r"by (\S+)\.gateway\.example", message.header("Received")[0])[1]
                 waiting += [Job([self.returned[r.address]], headers_of(message),
                                 message.body.decode(), came_by)
                             for r in message.recipients]
+            self._seen += len(messages)
             if not waiting:
                 if is_over:
                     return
                 self._stop.wait(0.02)
                 continue
-            job = waiting.pop(0)
-            self._hand_over(job)
-            if job.recipients:
-                waiting.append(job)
+            self._hand_over(waiting[0])
+            if waiting[0].recipients:
+                waiting.append(waiting[0])
+            del waiting[0]
 
     def _hand_over(self, job):
         """MX after MX, until each recipient is accepted or refused for good."""
@@ -148,10 +148,7 @@ class Flow:
         order = random.sample(self.nodes, len(self.nodes))
         order.sort(key=lambda node: node.name == job.came_by)
         for node in order:
-            with self._lock:
-                number = f"a{len(self.attempts)}"
-                self.attempts[number] = attempt = Attempt(
-                    node.name, came_by=job.came_by)
+            number, attempt = self._begin(node, job)
             try:
                 self._try(node, job, number, attempt)
             except OSError:
@@ -163,6 +160,42 @@ class Flow:
         if known := [r for r in job.recipients if r in self.fates]:
             self.violations.append(f"nobody takes mail for {known}: "
                                    f"{[k for k in self.answers if k[1] in known]}")
+
+    def _begin(self, node, job):
+        with self._lock:
+            number = f"a{len(self.attempts)}"
+            self.attempts[number] = attempt = Attempt(node.name, came_by=job.came_by)
+        return number, attempt
+
+    def send(self, node, recipient, sink):
+        """One message by this node, which must take it; what arrives at the sink."""
+        job = Job([recipient], [f"From: <{SENDER}>", "Subject: test",
+                                f"Message-ID: <{random.getrandbits(64):x}@sender.example>"])
+        number, attempt = self._begin(node, job)
+        self._try(node, job, number, attempt)
+        assert attempt.state == "taken", attempt
+        found = []
+
+        def is_there():
+            found[:] = [m for m in self.sinks[sink].snapshot() if m.header(ATTEMPT) == [number]]
+            return found
+        wait_for(is_there, lambda: node.postfix.log_text()[-3000:])
+        return found[0]
+
+    def wait_returned(self):
+        """Until what was taken so far has been delivered, and has come back where it does."""
+        def all_queued():
+            return {(node.name, os.path.basename(file))
+                    for node in self.nodes for file in node.queued()}
+        self.settle()
+        old = all_queued()
+        wait_for(lambda: self._flush() or not old & all_queued(),
+                 "what was queued to be delivered")
+        seen = self.sinks["old"].count()
+        wait_for(lambda: self._seen >= seen, "the other system to look at its mail")
+        jobs = {id(job): job for job in self._to_return.copy()}
+        wait_for(lambda: not jobs.keys() & {id(job) for job in self._to_return.copy()},
+                 "mail to come back")
 
     def _try(self, node, job, number, attempt):
         with Client(node.host.address, 25, connect_timeout=FACTOR) as client:

@@ -40,7 +40,7 @@ class Host:
 
 
 class Lan:
-    """add(name) -> a Host. `address` is ours."""
+    """add(name, kind) -> a Host. `address` is ours."""
 
     def __init__(self):
         self.bridge = f"cx{os.getpid()}"
@@ -57,8 +57,8 @@ class Lan:
             self.close()
             raise
 
-    def add(self, name):
-        self._hosts.append(Host(self, name, next(self._free)))
+    def add(self, name, kind=Host):
+        self._hosts.append(kind(self, name, next(self._free)))
         return self._hosts[-1]
 
     def close(self):

@@ -1,13 +1,19 @@
 """
-Servers of one organization that share nothing but the directory and the secret: each a machine of
-its own on a network (lan.py), with its own Postfix, daemons and replica, all of them MX; and two
-LDAP servers in mirror mode, set up with what schema/ ships, one in each configuration style.
+Servers of one organization that share nothing but the directory and the secret, each a host of its
+own (host.py): nodes with their own Postfix, daemons and replica, all of them MX, and two LDAP servers
+in mirror mode, one in each configuration style. What makes them one is done by the commands of
+doc/several-servers.md.
 """
 
+import glob
+import itertools
 import os
 import re
+import shutil
+from functools import partial
 
-from .lan import Lan
+from .guide import blocks, type_in
+from .host import Hosts, Unit
 from .ldif import MAIL, PEOPLE, SUFFIX
 from .sink import Sink
 from .site import Site
@@ -17,57 +23,102 @@ from .tls import make_ca, make_certificate
 from .wait import FACTOR, PATIENCE, run, wait_for
 
 MANUAL = os.path.join(SCHEMA, "..", "doc", "several-servers.md")
+PLACE = "/usr/share/coexist/schema"
+CONF = "/etc/coexist/coexist.conf"
+_strangers = itertools.count()
 
 
-def replicator():
-    """The entry that the manual gives."""
-    with open(MANUAL, encoding="utf-8") as manual:
-        lines = re.search(r"(?m)^ +dn: cn=replicator(.+\n)+", manual.read())[0].splitlines()
-    return "\n".join(line.strip() for line in lines) + "\n\n"
+class Page:
+    """The manual, typed at the hosts that it names. edits: {file: function of its text}."""
+
+    def __init__(self, hosts, folder, edits):
+        self._hosts, self._edits = hosts, edits
+        self._blocks = blocks(MANUAL)
+        self._schema = f"{folder}/schema"
+        self.typed = set()
+        self._copy_schema()
+
+    def _copy_schema(self):
+        """What is shipped; but a second is enough between attempts to replicate."""
+        shutil.copytree(SCHEMA, self._schema)
+        for path in glob.glob(f"{self._schema}/mirror.*"):
+            with open(path, encoding="utf-8") as file:
+                text, n = re.subn('retry="5 \\+"', 'retry="1 +"', file.read())
+            assert n == 2
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
+
+    def part(self, heading):
+        found = [block for block in self._blocks if block.heading == heading]
+        assert found, heading
+        return found
+
+    def play(self, block, host):
+        """One block at one host."""
+        self.typed.add(block.line)
+        if name := block.options.get("file"):
+            block.write(f"{host.folder}/home", host.folder)
+            if name in self._edits:
+                host.rewrite(name, self._edits[name])
+        else:
+            assert block.language == "sh", block
+            type_in(block, f"several-servers.md:{block.line}, {host.name}",
+                    lambda text: host.run(text.replace(PLACE, self._schema)))
+
+    def play_part(self, heading):
+        for block in self.part(heading):
+            self.play_block(block)
+
+    def play_block(self, block, then=lambda host: None):
+        """At each of its hosts; then(host) behind each."""
+        for name in block.options["on"].split(","):
+            self.play(block, self._hosts[name])
+            then(self._hosts[name])
+
+    def assert_all_typed(self):
+        left = [b for b in self._blocks if "on" in b.options and b.line not in self.typed
+                or b.language == "sh" and "on" not in b.options]
+        assert not left, left
 
 
 class Providers:
-    """first (slapd.conf) and second (cn=config), each on a host of its own."""
+    """
+    first (slapd.conf) and second (cn=config), each on a host of its own. The first has `ldif`; they
+    know nothing of each other yet.
+    """
 
-    def __init__(self, folder, lan, ldif):
-        self.ca = make_ca(folder, "ca")
-        self.hosts = [lan.add("ldap1"), lan.add("ldap2")]
+    def __init__(self, folder, hosts, ldif):
+        self.hosts = [hosts["ldap1"], hosts["ldap2"]]
         self.both = []
         try:
             for host, style in zip(self.hosts, ("slapd.conf", "cn=config")):
-                self.both.append(self._make(folder, host, style))
+                self.both.append(self._make(folder, host, style, hosts))
             self.first, self.second = self.both
             self.first.add(BASE_LDIF.format(suffix=SUFFIX, dc="acme",
                                             service_password=self.first.service_password)
-                           + "\n" + replicator() + ldif)
-            self.wait_in_step()
+                           + "\n" + ldif)
         except BaseException:
             self.close()
             raise
 
-    def _shipped(self, name):
-        """An example, for our hosts and our certificates; and a second is enough between attempts."""
-        with open(f"{SCHEMA}/{name}", encoding="utf-8") as file:
-            text = file.read()
-        for number, host in enumerate(self.hosts, 1):
-            text = text.replace(f"ldap://ldap{number}.acme.example/", f"ldap://{host.address}:389/")
-        text, n = re.subn("/etc/ssl/certs/ca-certificates.crt", self.ca, text)
-        assert n == 2
-        return text.replace('retry="5 +"', 'retry="1 +"')
-
-    def _make(self, folder, host, style):
-        pem, key = make_certificate(folder, self.ca, host.name, f"IP:{host.address}")
-        where = {"address": host.address, "port": 389, "prefix": host.prefix, "seed": False}
+    @staticmethod
+    def _make(folder, host, style, hosts):
+        pem, key = make_certificate(folder, hosts.ca, host.name, f"DNS:{host.full_name}")
+        server = Slapd(
+            f"{folder}/{host.name}", style, address=host.address, port=389, prefix=host.prefix,
+            seed=False, listeners=["ldap:///", "ldapi:///"], is_ours=style == "slapd.conf",
+            head=f"TLSCACertificateFile {hosts.ca}\nTLSCertificateFile {pem}\n"
+            f"TLSCertificateKeyFile {key}")
+        host.units["slapd"] = server
         if style == "slapd.conf":
-            return Slapd(f"{folder}/{host.name}", database=self._shipped("mirror.conf.example"),
-                         head=f"TLSCACertificateFile {self.ca}\nTLSCertificateFile {pem}\n"
-                         f"TLSCertificateKeyFile {key}", **where)
-        server = Slapd(f"{folder}/{host.name}", style, **where)
-        server.configure(f"""\
+            shutil.move(f"{server.folder}/slapd.conf", f"{host.folder}/etc/ldap/slapd.conf")
+            server.config = ["-f", "/etc/ldap/slapd.conf"]
+        else:
+            server.configure(f"""\
 dn: cn=config
 changetype: modify
 add: olcTLSCACertificateFile
-olcTLSCACertificateFile: {self.ca}
+olcTLSCACertificateFile: {hosts.ca}
 -
 add: olcTLSCertificateFile
 olcTLSCertificateFile: {pem}
@@ -75,11 +126,12 @@ olcTLSCertificateFile: {pem}
 add: olcTLSCertificateKeyFile
 olcTLSCertificateKeyFile: {key}
 """)
-        server.configure(self._shipped("mirror.ldif"))
+        for name, text in ((".ldaprc", f"URI ldap://127.0.0.1\nBASE {SUFFIX}\nBINDDN {server.root_dn}\n"),
+                           ("admin.pw", server.root_password)):
+            with open(f"{host.folder}/home/{name}", "w", encoding="ascii",
+                      opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+                out.write(text)
         return server
-
-    def uris(self):
-        return [server.uri for server in self.both]
 
     @staticmethod
     def entries(server):
@@ -101,14 +153,23 @@ olcTLSCertificateKeyFile: {key}
 class Node(Site):
     """One MX: a Site on a host. `estate` has the sinks, which are elsewhere, and the providers."""
 
-    def __init__(self, estate, name, options):
-        self.host = estate.lan.add(name)
+    def __init__(self, estate, name):
+        self.host = estate.hosts[name]
+        self.prefix = self.host.prefix
         self._estate = estate
-        super().__init__(source="elsewhere", name=name, options=options, settings={
-            "queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s"})
-        self.syncd.name = "coexist-syncd-fast"
+        super().__init__(source="elsewhere", name=name, settings={
+            "queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
+            "lmtp_host_lookup": "native", "lmtp_dns_support_level": "disabled"},
+            hosts={"store.acme.example": estate.hosts.address})
+        self.replica = f"{self.host.folder}/var/lib/coexist"
         for daemon in self.daemons:
             daemon.prefix = self.host.prefix
+            os.symlink(daemon.log, f"{self.host.folder}/var/log/{daemon.name}.log")
+            self.host.units[daemon.name] = Unit(daemon)
+        self.syncd.name = "coexist-syncd-fast"
+        for where, there in ((self.postfix.config, "/etc/postfix"), (self.postfix.queue, "/var/spool/postfix")):
+            self.host.do(f"mount --bind {where} {there}")
+        self.host.do("apt install ./coexist_*.deb\ninstall -d -o coexist-sync /run/coexist")
 
     def add_sink(self, name, **_):
         self.sinks[name] = self._estate.sinks[name]
@@ -116,26 +177,18 @@ class Node(Site):
     def _where(self):
         return {"address": self.host.address, "prefix": self.host.prefix}
 
-    def _source(self):
-        # Not all begin with the same.
-        uris = self._estate.providers.uris()
-        if self.name == "mx2":
-            uris.reverse()
-        return f"""
-  uri = "{' '.join(uris)}"
-  starttls = true
-  tls_ca_file = "{self._estate.providers.ca}"
-  timeout = "2s"
-  base = "{SUFFIX}"
-  bind_dn = "cn=coexist,ou=services,{SUFFIX}"
-  bind_password_file = "{self.folder}/ldap.secret"
-  """
+    def _write_conf(self, *_):
+        """The manual does."""
+        self.conf = CONF
 
     def answer(self, address):
-        """What a stranger is told who wants to send to it: "250", "550 5.1.1", ..., or "no answer"."""
+        """
+        What a stranger is told who wants to send to it: "250", "550 5.1.1", ..., or "no answer". Each
+        is another one: an smtpd keeps what it looked up about a sender and a recipient.
+        """
         try:
             with Client(self.host.address, 25, connect_timeout=FACTOR) as client:
-                reply = client.mail("probe@sender.example")
+                reply = client.mail(f"probe{next(_strangers)}@sender.example")
                 if reply.ok:
                     reply = client.rcpt(address)
                 return "250" if reply.ok else reply.status
@@ -153,10 +206,6 @@ class Node(Site):
                         f"{last}:\n{self.postfix.log_text()[-3000:]}\n"
                         f"{self.syncd.log_text()[-2000:]}", deadline)
 
-    def reload_mta(self):
-        """As the manual says: an smtpd keeps a failed look-up of an address for its life."""
-        run([*self.host.prefix, "postfix", "-c", self.postfix.config, "reload"])
-
     def kill(self):
         """The power fails."""
         self.postfix.close()
@@ -164,8 +213,12 @@ class Node(Site):
             daemon.kill()
 
     def revive(self):
-        for daemon in self.daemons:
-            daemon.start()
+        self.syncd.start()
+        self.revive_without_syncd()
+
+    def revive_without_syncd(self):
+        self.policyd.start()
+        self.milter.start()
         self.postfix.start()
 
     def history(self, file):
@@ -188,29 +241,44 @@ class Node(Site):
 
 
 class Estate:
-    """lan, providers, nodes, sinks: "mailboxes" (LMTP), "outside", and "old", another system."""
+    """hosts, providers, nodes, sinks: "mailboxes" (LMTP), "outside", and "old", another system."""
 
     def __init__(self, folder, ldif, options):
         """ldif(estate): the directory; options: of coexist.conf, on all nodes."""
         self.sinks, self.nodes, self.providers = {}, [], None
-        self.lan = Lan()
+        self.hosts = Hosts(folder, ["ldap1", "ldap2", "mx1", "mx2", "mx3"], make_ca(folder, "ca"))
         try:
             for name in ("mailboxes", "outside", "old"):
-                self.sinks[name] = Sink(name, name == "mailboxes", self.lan.address)
-            self.providers = Providers(folder, self.lan, ldif(self))
+                is_store = name == "mailboxes"
+                self.sinks[name] = Sink(name, is_store, self.hosts.address, 24 if is_store else 0)
+            self.providers = Providers(folder, self.hosts, ldif(self))
             for number in (1, 2, 3):
-                self.nodes.append(Node(self, f"mx{number}", options))
-            for node in self.nodes:
-                node.start()
+                self.nodes.append(Node(self, f"mx{number}"))
+            self._set_up(folder, options)
         except BaseException:
             self.close()
             raise
 
+    def _set_up(self, folder, options):
+        self.page = Page(self.hosts, folder, {CONF: partial(self._edit, options)})
+        self.hosts["mx1"].do(f"printf '%s' '{self.providers.first.service_password}' |"
+                             "install -o coexist-sync -m 600 /dev/stdin /etc/coexist/ldap.secret")
+        self.page.play_part("Set it up")
+        for node in self.nodes:
+            node.postfix.start()
+
+    @staticmethod
+    def _edit(options, text):
+        """What a test needs besides."""
+        text, n = re.subn("(?m)^directory .*", r'\g<0>\n  timeout = "2s"', text)
+        assert n == 1
+        return f"{text}\n{options}\nlog {{ level = \"debug\" }}\n"
+
     def close(self):
         failures = []
-        closing = [*(lambda n=n: n.close(wait=False) for n in self.nodes),
+        closing = [*(partial(n.close, wait=False) for n in self.nodes),
                    *(s.close for s in self.sinks.values()),
-                   *([self.providers.close] if self.providers else []), self.lan.close]
+                   *([self.providers.close] if self.providers else []), self.hosts.close]
         for close in closing:
             try:
                 close()
@@ -218,4 +286,3 @@ class Estate:
                 failures.append(error)
         if failures:
             raise failures[0]
-

@@ -50,6 +50,8 @@ class Site:
     runs before start().
     """
 
+    prefix = ()  # a command that runs coexistctl where the site is
+
     def __init__(self, source="ldap", ldif="", settings=None, options="", sections="",
                  chroot=False, hosts=None, slapd_style="slapd.conf", sinks=(), name="gw",
                  directory="", services=(), policyd="", milter="", listeners=None,
@@ -210,7 +212,7 @@ log {{ level = "debug" }}
         wait_for(self._is_loaded, lambda: f"the first load:\n{self.syncd.log_text()[-4000:]}")
 
     def _is_loaded(self):
-        status = coexistctl(self.conf, "status", "--json").stdout
+        status = self.ctl("status", "--json").stdout
         directories = json.loads(status)["directories"] if status else []
         return directories and all(each["loaded"] for each in directories)
 
@@ -218,10 +220,10 @@ log {{ level = "debug" }}
         return self.postfix.connect(**options)
 
     def resolve(self, address, *arguments):
-        return resolve(self.conf, address, *arguments)
+        return resolve(self.conf, address, *arguments, prefix=self.prefix)
 
     def ctl(self, *arguments, **options):
-        return coexistctl(self.conf, *arguments, **options)
+        return coexistctl(self.conf, *arguments, prefix=self.prefix, **options)
 
     def ledger(self, *others):
         """A ledger over this site, and others that share its mail."""

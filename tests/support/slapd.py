@@ -103,11 +103,13 @@ class Slapd:
     style: "slapd.conf" or "cn=config". `extra` goes behind the database of slapd.conf, `head`
     before everything. The tools run as the manager (root_dn) unless bind=(dn, password) says
     otherwise. `database` goes into the database, before its rules. A command `prefix` runs it
-    elsewhere, where it listens on `address`.
+    elsewhere, where it listens on `address`, or on `listeners`, which hold that. is_ours=False:
+    a cn=config that knows nothing of us yet.
     """
 
     def __init__(self, folder, style="slapd.conf", suffix=EXAMPLE_SUFFIX, extra="", seed=True,
-                 head="", port=0, database="", address="127.0.0.1", prefix=()):
+                 head="", port=0, database="", address="127.0.0.1", prefix=(), listeners=(),
+                 is_ours=True):
         self.folder = str(folder)
         self.style = style
         self.suffix = suffix
@@ -121,7 +123,7 @@ class Slapd:
         self.port = port or free_port()
         self.uri = f"ldap://{address}:{self.port}"
         self.ldapi = "ldapi://" + f"{self.folder}/ldapi".replace("/", "%2F")
-        self.listeners = [f"{self.uri}/", self.ldapi]
+        self.listeners = [*(listeners or [f"{self.uri}/"]), self.ldapi]
         self.log = f"{self.folder}/slapd.log"
         self.child = None
         os.makedirs(f"{self.folder}/db")
@@ -130,7 +132,7 @@ class Slapd:
         else:
             self._write_cn_config()
         self.start()
-        if style != "slapd.conf":
+        if style != "slapd.conf" and is_ours:
             self._load_cn_config()
         if seed:
             self.add(BASE_LDIF.format(suffix=suffix, service_password=self.service_password,
