@@ -51,25 +51,18 @@ static enum status open_control(const struct conf *conf, int *fd, struct errbuf 
 	if (!*spec) {
 		return CX_OK;
 	}
-	if (strncmp(spec, "unix:", 5) != 0) {
-		errbuf_set(err,
-		    "syncd: control: only a unix socket tells who is there");
-		return CX_ECONF;
-	}
-	const char *path = spec + 5, *slash = strrchr(path, '/');
+	const char *path = strncmp(spec, "unix:", 5) == 0 ? spec + 5 : "";
+	const char *slash = strrchr(path, '/');
+
 	if (slash && slash != path && (size_t)(slash - path) < sizeof(folder)) {
 		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
 		make_folder(folder, 0755, conf->syncd.user);
 	}
-	enum status status = listener_open(spec, BACKLOG, fd, err);
 	/* Not for Postfix, as other sockets are. */
-	if (status == CX_OK) {
-		give(path, conf->syncd.user);
-		if (chmod(path, 0600) < 0) {
-			log_warn("%s", path);
-		}
-	}
-	return status;
+	enum status status =
+	    listener_open_private(spec, conf->syncd.user, BACKLOG, fd, err);
+
+	return status == CX_EINVAL ? CX_ECONF : status;
 }
 
 static int exit_code(enum status status)

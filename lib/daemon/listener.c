@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,9 +196,9 @@ static gid_t socket_group(const char *path)
  * The mode comes with the file: chmod() would follow a link that somebody who may write to
  * the folder has put in its place since.
  */
-static bool bind_unix(const struct listener *l, int fd)
+static bool bind_unix(const struct listener *l, int fd, mode_t mode)
 {
-	mode_t mask = umask(0117);
+	mode_t mask = umask(0777 & ~mode);
 	bool is_bound =
 	    bind(fd, (const struct sockaddr *)&l->un, sizeof(l->un)) == 0;
 	int saved = errno;
@@ -218,8 +219,17 @@ static bool give_to_group(const struct listener *l)
 	return lchown(path, (uid_t)-1, socket_group(path)) == 0 || errno == EPERM;
 }
 
-static enum status open_unix(const struct listener *l, int backlog, int *out,
-    struct errbuf *err)
+/* As root, it is the user's. */
+static bool give_to_user(const struct listener *l, const char *user)
+{
+	const struct passwd *entry = geteuid() == 0 && *user ? getpwnam(user) : NULL;
+
+	return !entry || lchown(l->un.sun_path, entry->pw_uid, entry->pw_gid) == 0;
+}
+
+/* `user` NULL: for Postfix. */
+static enum status open_unix(const struct listener *l, const char *user, int backlog,
+    int *out, struct errbuf *err)
 {
 	int fd;
 
@@ -227,10 +237,11 @@ static enum status open_unix(const struct listener *l, int backlog, int *out,
 		return CX_EIO;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || !bind_unix(l, fd)) {
+	if (fd < 0 || !bind_unix(l, fd, user ? 0600 : 0660)) {
 		errbuf_set(err, "unix:%s: %s%s", l->un.sun_path, strerror(errno),
 		    errno == ENOENT ? " (its folder must exist)" : "");
-	} else if (!give_to_group(l) || listen(fd, backlog) != 0) {
+	} else if (!(user ? give_to_user(l, user) : give_to_group(l)) ||
+		   listen(fd, backlog) != 0) {
 		errbuf_set(err, "unix:%s: %s", l->un.sun_path, strerror(errno));
 		unlink(l->un.sun_path);
 	} else {
@@ -298,8 +309,21 @@ enum status listener_open(const char *spec, int backlog, int *fd, struct errbuf 
 	if (status != CX_OK) {
 		return status;
 	}
-	return l.is_unix ? open_unix(&l, backlog, fd, err)
+	return l.is_unix ? open_unix(&l, NULL, backlog, fd, err)
 			 : open_inet(&l, spec, backlog, fd, err);
+}
+
+enum status listener_open_private(const char *spec, const char *user, int backlog,
+    int *fd, struct errbuf *err)
+{
+	struct listener l;
+	enum status status = parse(spec, &l, err);
+
+	if (status == CX_OK && !l.is_unix) {
+		errbuf_set(err, "'%s': only a unix socket tells who is there", spec);
+		status = CX_EINVAL;
+	}
+	return status == CX_OK ? open_unix(&l, user, backlog, fd, err) : status;
 }
 
 void listener_remove(const char *spec)

@@ -34,6 +34,12 @@ enum status listener_target(const char *spec, struct listener_target *out);
  * "the 40 ms trap").
  */
 enum status listener_open(const char *spec, int backlog, int *fd, struct errbuf *);
+/*
+ * The same, for nobody but root and `user` ("": who runs this), whose the socket file is, with
+ * mode 0600. CX_EINVAL: not a unix socket.
+ */
+enum status listener_open_private(const char *spec, const char *user, int backlog,
+    int *fd, struct errbuf *);
 /* Removes the file of a unix socket; nothing for others. Before the socket is closed. */
 void listener_remove(const char *spec);
 /*

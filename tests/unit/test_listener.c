@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,11 +164,15 @@ START_TEST(gives_no_other_file_away_when_the_socket_is_swapped)
 
 	snprintf(victim, sizeof(victim), "%s/victim", folder);
 	snprintf(lure, sizeof(lure), "%s/lure", folder);
-	close(open(victim, O_CREAT | O_WRONLY, 0600));
+	close(open(victim, O_CREAT | O_WRONLY, 0640));
 	atomic_store(&is_over, false);
 	ck_assert_int_eq(pthread_create(&thread, NULL, swap, NULL), 0);
 	for (int i = 0; i < 2000; i++) {
-		if (listener_open(spec, 16, &fd, &err) == CX_OK) {
+		enum status status =
+		    i % 2 == 0 ? listener_open(spec, 16, &fd, &err)
+			       : listener_open_private(spec, "nobody", 16, &fd, &err);
+
+		if (status == CX_OK) {
 			close(fd);
 		}
 		(void)unlink(path);
@@ -177,7 +182,30 @@ START_TEST(gives_no_other_file_away_when_the_socket_is_swapped)
 	(void)unlink(path);
 	(void)unlink(lure);
 	ck_assert_int_eq(stat(victim, &st), 0);
-	ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
+	ck_assert_uint_eq(st.st_mode, S_IFREG | 0640);
+	ck_assert_uint_eq(st.st_uid, geteuid());
+}
+END_TEST
+
+START_TEST(keeps_a_private_socket_from_others)
+{
+	const struct passwd *nobody = getpwnam("nobody");
+	mode_t mask = umask(0);
+	struct errbuf err;
+	struct stat st;
+	int fd;
+
+	ck_assert_ptr_nonnull(nobody);
+	unit_assert_status(listener_open_private(spec, "nobody", 16, &fd, &err), CX_OK,
+	    err.text);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode, S_IFSOCK | 0600);
+	ck_assert_uint_eq(st.st_uid, geteuid() == 0 ? nobody->pw_uid : geteuid());
+	close(connect_to(fd));
+	close(fd);
+	unit_assert_status(
+	    listener_open_private("inet:127.0.0.1:0", "", 16, &fd, &err), CX_EINVAL, "TCP");
+	umask(mask);
 }
 END_TEST
 
@@ -325,6 +353,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, refuses_a_path_that_no_socket_can_have);
 	tcase_add_test(tc, lets_its_group_connect_and_nobody_else);
 	tcase_add_test(tc, gives_no_other_file_away_when_the_socket_is_swapped);
+	tcase_add_test(tc, keeps_a_private_socket_from_others);
 	tcase_add_test(tc, replaces_a_stale_socket);
 	tcase_add_test(tc, leaves_a_live_socket_alone);
 	tcase_add_test(tc, leaves_a_busy_socket_alone);
