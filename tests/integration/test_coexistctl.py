@@ -102,6 +102,20 @@ def test_says_when_nothing_is_refused(follower, tmp_path):
         assert "observe" not in coexistctl(follower.conf, *command).stdout
 
 
+@pytest.mark.parametrize("sender, code, reply", [
+    ("plain@acme.example", 0, None), ("A@acme.example", 0, None), ("", 0, None), ("<>", 0, None),
+    ("board@acme.example", 77, "553 5.7.1"), ("plain@elsewhere.example", 77, "553 5.7.1")])
+def test_says_who_must_not_send_so(follower, tmp_path, sender, code, reply):
+    with open(follower.conf, encoding="utf-8") as conf:
+        write(f"{tmp_path}/coexist.conf", "enforce_sender = true\n" + conf.read())
+    options = ("resolve", "board@acme.example", "--login", "plain", "--sender", sender, "--json")
+    done = coexistctl(f"{tmp_path}/coexist.conf", *options)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"]) == (code, "deliver")
+    assert (answer["reply"] or "")[:9] == (reply or "")
+    assert coexistctl(follower.conf, *options).returncode == 0
+
+
 def test_a_bare_name_is_said_to_be_the_mail_servers(follower):
     assert "  no domain: the MTA's own\n" in coexistctl(follower.conf, "resolve", "plain").stdout
     assert "no domain" not in coexistctl(follower.conf, "resolve", "x@elsewhere.example").stdout

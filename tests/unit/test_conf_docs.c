@@ -7,6 +7,7 @@
 
 #include "daemon/conf_options.h"
 #include "daemon/conf_read.h"
+#include "daemon/log_line.h"
 #include "unit.h"
 
 /*
@@ -325,6 +326,45 @@ START_TEST(the_manual_has_every_option_its_default_and_its_range)
 }
 END_TEST
 
+/* ".It Va COEXIST_VERDICT , COEXIST_RULE" */
+START_TEST(the_manual_has_every_field_of_the_journal_and_no_other)
+{
+	static const char item[] = ".It Va COEXIST_", prefix[] = "COEXIST_";
+	int found[LOG_FIELD_COUNT] = { 0 };
+	size_t len;
+	char *text = unit_read_source(MANUAL, &len);
+	struct span rest = { text, len }, line;
+
+	while (next_line(&rest, &line)) {
+		const char *p = line.ptr, *end = line.ptr + line.len;
+
+		while (span_starts_with_case(line, SPAN(item)) &&
+		       (p = memmem(p, (size_t)(end - p), prefix, strlen(prefix))) != NULL) {
+			struct span name = { p, strlen(prefix) };
+			int field = 0;
+
+			while (p + name.len < end &&
+			       (isupper((unsigned char)p[name.len]) || p[name.len] == '_')) {
+				name.len++;
+			}
+			while (field < LOG_FIELD_COUNT &&
+			       !span_equal(span_of(log_field_name((enum log_field)field)), name)) {
+				field++;
+			}
+			ck_assert_msg(field < LOG_FIELD_COUNT, "%s: '%.*s' is no field", MANUAL,
+			    SPAN_ARGS(name));
+			found[field]++;
+			p += name.len;
+		}
+	}
+	for (int i = 0; i < LOG_FIELD_COUNT; i++) {
+		ck_assert_msg(found[i] == 1, "%s: %s is there %d times", MANUAL,
+		    log_field_name((enum log_field)i), found[i]);
+	}
+	free(text);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("conf_docs");
@@ -333,6 +373,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, the_example_has_every_option_and_no_other);
 	tcase_add_test(tc, the_example_shows_the_defaults);
 	tcase_add_test(tc, the_manual_has_every_option_its_default_and_its_range);
+	tcase_add_test(tc, the_manual_has_every_field_of_the_journal_and_no_other);
 	tcase_add_loop_test(tc, every_fallback_is_a_right_value, 0, SECTION_COUNT);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -6,6 +6,7 @@
 
 #include "forward/hop.h"
 #include "forward/srs.h"
+#include "milter/counts.h"
 #include "milter/sender.h"
 #include "tests/unit/signing.h"
 #include "tests/unit/unit.h"
@@ -77,6 +78,7 @@ static enum sender_fate rewrite(bool has_hop, struct buf *text)
 
 START_TEST(a_message_that_leaves_whole_gets_one_sender)
 {
+	static struct counts counts;
 	char memory[ADDRESS_PRINT_MAX];
 	struct address srs, back;
 	struct buf text;
@@ -93,6 +95,9 @@ START_TEST(a_message_that_leaves_whole_gets_one_sender)
 	ck_assert_str_eq(back.local, "carol");
 	ck_assert_str_eq(plan.edits[0].address, "<x@pop.example>");
 	ck_assert_str_eq(plan.edits[1].address, "<y@pop.example>");
+	counts_add_edits(&counts, &plan);
+	ck_assert_uint_eq(counter_value(&counts.edits[EDIT_SENDER]), 1);
+	ck_assert_uint_eq(counter_value(&counts.edits[EDIT_ADD]), 2);
 }
 END_TEST
 
