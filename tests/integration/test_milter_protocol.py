@@ -423,6 +423,10 @@ def test_reload_takes_effect_with_the_next_message_and_drops_no_connection(own_m
             out.write("nonsense\n")
         own_mill.milter.reload()
         wait_for(lambda: own_mill.milter.log_lines("not reloaded"), "the refusal")
+        # So does a secret that is not there.
+        own_mill.write_conf('secret_file = "/nonexistent/secret"')
+        own_mill.milter.reload()
+        wait_for(lambda: own_mill.milter.log_lines("not reloaded: /nonexistent/secret"), "the refusal")
         client.mail()
         assert client.rcpt("<ring@acme.example>").code == "continue"
 
