@@ -286,6 +286,9 @@ def test_says_why_it_is_not_ready_and_when_it_is(watched):
         old = (503, "text/plain; charset=utf-8", "directory corp: older than max_staleness\n")
         wait_for(lambda name=name, old=old: watched.get(name, "/readyz") == old, f"{name} to say so")
         assert 1 < watched.series(name)['coexist_directory_age_seconds{directory="corp"}'] < 600
+    daemons = json.loads(coexistctl(watched.conf, "status", "--json").stdout)["daemons"]
+    assert [row["running"] for row in daemons] == [None, True, True]
+    assert daemons[0]["trouble"] == f"no metrics on inet:127.0.0.1:{watched.port['syncd']}"
 
 
 def test_what_is_held_and_what_cannot_be_used_is_shown(watched):

@@ -187,6 +187,28 @@ log {{ level = "error" }}
         for daemon in self.daemons:
             daemon.reload()
 
+    def assert_says_what_needs_a_restart(self):
+        """At a level of the log that was changed, too."""
+        info = self.right(0).replace('"error"', '"info"')
+        self.write("coexist.conf", info)
+        self.reload()
+        for daemon in self.daemons:
+            wait_for(lambda daemon=daemon: daemon.log_lines("configuration reloaded$"), "the reload")
+        os.makedirs(f"{self.folder}/other")
+        other = info.replace("/replica", "/other").replace("/syncd", "/other-syncd").replace(
+            "/milter", "/other-milter")
+        for port, name in enumerate(("syncd", "milter", "policyd"), 1):
+            other = other.replace(f"{name} {{", f'{name} {{ metrics_listen = "inet:127.0.0.1:{port}"\n')
+        self.write("coexist.conf", other)
+        self.reload()
+        for daemon, keys in zip(self.daemons, (("replica", "syncd: control", "syncd: metrics_listen"),
+                                               ("replica", "milter listen", "metrics_listen"),
+                                               ("metrics_listen",))):
+            for key in keys:
+                wait_for(lambda daemon=daemon, key=key: daemon.log_lines(
+                    f'warning: .*{key}"? (needs a restart|takes effect with the next start only)$'),
+                         f"{daemon.name} to say so of {key}")
+
     def assert_told(self, daemon):
         """The service manager hears of a reload, and of its end, however that went."""
         path = f"{self.folder}/{daemon.name}.ready"
@@ -283,5 +305,6 @@ def test_reloads_under_load_drop_and_confuse_nobody(reloading):
             busy.stop()
     assert busy.counts["policy"] > 1000 and busy.counts["map"] > 1000, busy.counts
     assert reloading.refusals() == [RELOADS // 2] * 3
+    reloading.assert_says_what_needs_a_restart()
     for daemon in reloading.daemons:
         reloading.assert_told(daemon)
