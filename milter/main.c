@@ -224,6 +224,7 @@ int main(int argc, char **argv)
 		CX_OK) {
 		log_error("%s", err.text);
 		metrics_give_up(conf->milter.metrics_listen, sockets.metrics);
+		keys_unref(keys);
 		conf_unref(conf);
 		return EX_OSERR;
 	}
