@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -23,11 +24,12 @@ static CX_NORETURN void print_usage(const char *program, FILE *f, int status)
 {
 	fprintf(f,
 	    "usage: %s [-ft] [-c FILE]\n"
-	    "       %s -V\n"
+	    "       %s -V | -h\n"
 	    "  -c FILE  the configuration (%s)\n"
 	    "  -f       stay in the foreground, log to standard error\n"
 	    "  -t       check the configuration and exit\n"
-	    "  -V       say the version and exit\n",
+	    "  -V       say the version and exit (--version)\n"
+	    "  -h       say this and exit (--help)\n",
 	    program, program, CONF_DEFAULT_PATH);
 	exit(status);
 }
@@ -35,6 +37,11 @@ static CX_NORETURN void print_usage(const char *program, FILE *f, int status)
 void process_arguments(struct process *process, const char *program, int argc,
     char **argv)
 {
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
 	int option;
 
 	*process = (struct process){
@@ -43,7 +50,7 @@ void process_arguments(struct process *process, const char *program, int argc,
 		.ready_fd = -1,
 	};
 	log_open(program);
-	while ((option = getopt(argc, argv, "c:fthV")) != -1) {
+	while ((option = getopt_long(argc, argv, "c:fthV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c': process->conf_path = optarg; break;
 		case 'f': process->foreground = true; break;

@@ -116,6 +116,9 @@ static const struct {
 } arguments[] = {
 	{ { "-V" }, 0, "coexist-x " PACKAGE_VERSION "\n" },
 	{ { "-h" }, 0, "usage: coexist-x [-ft] [-c FILE]\n" },
+	{ { "--version" }, 0, "coexist-x " PACKAGE_VERSION "\n" },
+	{ { "--help" }, 0, "usage: coexist-x [-ft] [-c FILE]\n" },
+	{ { "--nonsense" }, 64, "coexist-x: unrecognized option '--nonsense'\nusage: " },
 	{ { "-x" }, 64, "coexist-x: invalid option -- 'x'\nusage: " },
 	{ { "-c" }, 64, "coexist-x: option requires an argument -- 'c'\nusage: " },
 	{ { "-f", "more" }, 64, "usage: " },
