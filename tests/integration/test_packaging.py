@@ -64,6 +64,15 @@ def test_units_are_closed(installed, name):
     assert score < 2.0, done.stdout
 
 
+def test_units_are_closed_alike(installed):
+    """So that what is taken from one by mistake is missed."""
+    def closing(name):
+        text = unit_text(installed, name).partition("NoNewPrivileges=")[2]
+        return [line for line in text.splitlines() if not line.startswith(("#", "ReadWritePaths="))]
+
+    assert closing("coexist-milter") == closing("coexist-policyd") == closing("coexist-syncd")
+
+
 def test_units_do_what_the_daemons_expect(installed):
     for name in SERVICES:
         text = unit_text(installed, name)
@@ -79,9 +88,13 @@ def test_units_do_what_the_daemons_expect(installed):
         # postfix.service is a shell on Debian; postfix@-.service runs master.
         assert {"postfix.service", "postfix@-.service"} <= set(values(text, "Before")[0].split())
         assert len(values(text, "User")) == 1
+        condition, = values(text, "ConditionPathExists")
+        assert f"({condition})\n" in run(program(name), "-h").stdout
         if name == "coexist-syncd":
             assert values(text, "Group") == ["coexist"]  # whose members read the replica
+            assert values(text, "StateDirectoryMode") == ["2750"]
         else:
+            assert "coexist-syncd.service" in values(text, "After")[0].split()
             # Read-only, LMDB would do without the table of readers.
             # The folder is the program's default, wherever the programs are installed.
             assert "/var/lib/coexist" in values(text, "ReadWritePaths")

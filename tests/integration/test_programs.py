@@ -32,10 +32,11 @@ def _say(folder):
 
     with open(f"{folder}/d.ldif", "w", encoding="utf-8"):
         pass
-    for name, mode in (("empty", 0o600), ("open", 0o644)):
+    for name, mode in (("empty", 0o600), ("open", 0o644), ("strange", 0o600)):
         with open(f"{folder}/{name}", "w", encoding="ascii") as out:
-            out.write("secret\n" if name == "open" else "")
+            out.write("" if name == "empty" else "secret\n")
         os.chmod(f"{folder}/{name}", mode)
+    os.chown(f"{folder}/strange", 65534, 65534)
     call.folder = folder
     return call
 
@@ -82,6 +83,24 @@ def test_a_daemon_that_cannot_start_says_why_and_never_that_it_is_ready(say, nam
         with pytest.raises(BlockingIOError):
             told.recv(100)
     assert not [left for left in os.listdir(say.folder) if left in ("milter", "policy", "map", "syncd")]
+
+
+LDAP = 'directory "e" { uri = "ldap://127.0.0.1" base = "dc=e" %s }\n'
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("coexist-milter", 'secret_file = "empty"\n', "empty: the secret is empty"),
+    ("coexist-policyd", 'srs { enable = true domain = "s.example" secret_file = "empty" }\n',
+     "empty: the secret is empty"),
+    ("coexist-syncd", LDAP % 'bind_dn = "cn=e" bind_password_file = "strange"',
+     "strange: it belongs to another user"),
+    ("coexist-syncd", LDAP % 'tls_cert_file = "open" tls_key_file = "open"',
+     "open: everybody can read it"),
+])
+def test_a_check_reads_the_files_that_the_daemon_would(say, name, text, message):
+    done = say(name, LEAST + text, "-t")
+    assert (done.returncode, done.stdout) == (78, "") and message in done.stderr, done
+    assert say(name, LEAST, "-t").stdout == f"{say.folder}/c.conf: ok\n"
 
 
 def test_what_cannot_be_written_is_no_success(say):
