@@ -49,16 +49,23 @@ def _say(folder):
 ])
 def test_every_program_judges_the_whole_file(say, text, message):
     for name in DAEMONS:
-        for flag in ("-f", "-t", "-ft"):
-            done = say(name, text, flag)
-            assert (done.returncode, done.stdout, done.stderr) == (
-                78, "", f"{say.folder}/c.conf{message}"), name
-        done = say(name, text)  # in the background
-        assert done.returncode == 78 and f"{say.folder}/c.conf{message}" in done.stderr
-    for command in ("status", "resolve", "check", "dump", "postfix", "sendmail", "accept-refresh"):
-        done = say("coexistctl", text, command)
+        done = say(name, text, "-t")
         assert (done.returncode, done.stdout, done.stderr) == (
-            78, "", f"coexistctl: {say.folder}/c.conf{message}"), command
+            78, "", f"{say.folder}/c.conf{message}"), name
+    done = say("coexistctl", text, "status")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        78, "", f"coexistctl: {say.folder}/c.conf{message}")
+
+
+@pytest.mark.parametrize("name, words", [
+    *((name, flags) for name in DAEMONS for flags in ([], ["-f"], ["-ft"])),  # [] is in the background
+    *(("coexistctl", [command]) for command in (
+        "resolve", "check", "dump", "postfix", "sendmail", "accept-refresh")),
+])
+def test_nothing_begins_with_a_wrong_file(say, name, words):
+    done = say(name, "nonsense = 1\n", *words)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert f"{say.folder}/c.conf:1: unknown option 'nonsense'\n" in done.stderr
 
 
 @pytest.mark.parametrize("name, text, code, message", [
