@@ -18,6 +18,7 @@ from support.machine import Machine
 
 GUIDE = f"{TOP}/doc/guide.md"
 PAGES = sorted(glob.glob(f"{TOP}/doc/articles/*.md"))
+ELSEWHERE = {f"{TOP}/doc/several-servers.md"}  # test_nodes.py types that one
 ADMIN_PASSWORD = "admin secret"
 
 
@@ -79,6 +80,15 @@ def _site(machine):
 def test_the_guide(site):
     """Played by then; the daemons that it started stay."""
     assert site.run("coexistctl status").returncode == 0
+
+
+def test_each_page_with_commands_is_typed():
+    pages = [f"{TOP}/README.md", *glob.glob(f"{TOP}/doc/**/*.md", recursive=True)]
+
+    def has_commands(path):
+        with open(path, encoding="utf-8") as page:
+            return re.search(r"(?m)^ *```sh", page.read())
+    assert set(filter(has_commands, pages)) == {GUIDE, *PAGES, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: os.path.basename(path))
