@@ -21,6 +21,7 @@ from .wait import FACTOR, wait_for
 
 ATTEMPT, RETURN = "X-Flow-Attempt", "X-Flow-Return"
 SENDER = "s@sender.example"
+PAUSE = 0.1  # of each client, between its messages: tests run beside others
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Flow:
         self.answers = collections.Counter()  # (node, recipient, status)
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._pause = PAUSE
         self._threads = [threading.Thread(target=self._produce, daemon=True) for _ in range(4)]
         self._threads.append(threading.Thread(target=self._return, daemon=True))
         self._tours = {}  # of jobs that try node after node now
@@ -76,6 +78,14 @@ class Flow:
         wait_for(lambda: self.taken() >= target or self.violations,
                  lambda: f"mail to flow: {self.answers}")
         assert not self.violations, self.violations
+
+    def strike(self, *kills):
+        """Calls them while there is as much under way as the machine can do."""
+        self._pause = 0
+        self.wait_more()
+        for kill in kills:
+            kill()
+        self._pause = PAUSE
 
     def doubts(self):
         """Of how many attempts the client does not know."""
@@ -109,6 +119,7 @@ class Flow:
             self._hand_over(job)
             if job.recipients:
                 waiting.append(job)
+            self._stop.wait(self._pause)
 
     def _return(self):
         """The other system: its user has forwarded mail to the old address."""
