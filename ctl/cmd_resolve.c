@@ -123,6 +123,6 @@ static int run(const struct conf *conf, int argc, char **argv)
 const struct command command_resolve = {
 	.name = "resolve",
 	.arguments = "ADDRESS... [--client IP] [--login USER] [--sender ADDRESS] [--json]",
-	.help = "the decision about an address, and every step to it ('-': from standard input)",
+	.help = "the decision about an address and every step to it ('-': standard input)",
 	.run = run,
 };
