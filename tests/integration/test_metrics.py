@@ -74,11 +74,11 @@ LOADED = 'coexist_sync_state{directory="corp",state="loaded"}'
 
 
 def test_every_series_is_there_from_the_start_and_counts(watched):
-    for name in ("milter", "policyd"):
-        watched.daemons[name].start()
+    start = {}
     with hidden(watched, "directory.ldif"):
-        watched.daemons["syncd"].start()
-        start = {name: watched.series(name) for name in DAEMONS}
+        for name in ("milter", "policyd", "syncd"):  # the first two without a replica
+            watched.daemons[name].start()
+            start[name] = watched.series(name)
     wait_for(lambda: all(watched.get(name, "/readyz")[0] == 200 for name in DAEMONS), "all of them")
     wait_for(lambda: watched.series("syncd")[LOADED] == 1, "syncd to say so")
     before = {name: watched.series(name) for name in DAEMONS}
