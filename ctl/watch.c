@@ -10,8 +10,11 @@
 
 #include "ctl/json.h"
 #include "daemon/listener.h"
+#include "value/utf8.h"
 
+/* Where the daemon is not, anybody may listen: nothing there takes longer, or more. */
 #define ANSWER_MAX_S 2
+#define HEADERS_MAX  (16 * 1024)
 #define PAGE_MAX     (1024 * 1024)
 
 /* One question to one daemon. */
@@ -45,6 +48,7 @@ static void on_answer(struct evhttp_request *answer, void *context)
 /* false: nobody answered. */
 static bool fetch(const struct listener_target *target, struct request *request)
 {
+	const struct timeval whole = { .tv_sec = ANSWER_MAX_S };
 	struct evhttp_connection *connection;
 	struct evhttp_request *question;
 
@@ -56,13 +60,14 @@ static bool fetch(const struct listener_target *target, struct request *request)
 	    evhttp_connection_base_new(request->base, NULL, target->host, target->port);
 	question = evhttp_request_new(on_answer, request);
 	if (connection != NULL && question != NULL) {
-		evhttp_connection_set_timeout(connection, ANSWER_MAX_S);
+		evhttp_connection_set_max_headers_size(connection, HEADERS_MAX);
 		evhttp_connection_set_max_body_size(connection, PAGE_MAX);
 		evhttp_add_header(evhttp_request_get_output_headers(question), "Host",
 		    "localhost");
 		/* On failure it frees the request. */
 		if (evhttp_make_request(connection, question, EVHTTP_REQ_GET,
-			"/metrics") == 0) {
+			"/metrics") == 0 &&
+		    event_base_loopexit(request->base, &whole) == 0) {
 			event_base_dispatch(request->base);
 		}
 	} else if (question != NULL) {
@@ -85,7 +90,8 @@ static void add_series(json_t *series, const char *line, size_t len)
 	double value;
 
 	if (len == 0 || *line == '#' || blank == NULL ||
-	    (size_t)(blank - line) >= sizeof(name)) {
+	    (size_t)(blank - line) >= sizeof(name) ||
+	    !utf8_is_valid((struct span){ line, len })) {
 		return;
 	}
 	memcpy(name, line, (size_t)(blank - line));
