@@ -69,9 +69,8 @@ json_t *status_hints(json_t *row, const struct settings *settings,
 	    !has_recipients(row)) {
 		json_add(hints,
 		    json_string(
-			"no recipients came: has an entry below base a class of "
-			"coexist-schema(5), as coexistMailbox? See also filter and mapping "
-			"in coexist.conf(5)"));
+			"no recipients came: see the classes in coexist-schema(5), and "
+			"base, filter and mapping in coexist.conf(5)"));
 	}
 	if (number(row, "held") > 0) {
 		json_add(hints,
