@@ -3,6 +3,7 @@ Mail that comes back (SPEC section 6, trace): cut at the first return, with nobo
 header that is forged, copied or too old does nothing.
 """
 
+import json
 import os
 import re
 import time
@@ -12,7 +13,7 @@ import pytest
 from support.comeback import TRACE, headers_of, send_back, send_first
 from support.ledger import At
 from support.ldif import CONTAINERS, connector, custom, domain, group_of_names, mailbox
-from support.wait import wait_for
+from support.wait import free_port, wait_for
 
 
 def directory(site):
@@ -33,7 +34,14 @@ def directory(site):
 
 @pytest.fixture(name="gw", scope="module")
 def _gw(make_module_site):
-    return make_module_site(source="ldif", sinks=("old",), ldif=directory)
+    return make_module_site(source="ldif", sinks=("old",), ldif=directory,
+                            milter=f'metrics_listen = "inet:127.0.0.1:{free_port()}"')
+
+
+def rejected(gw):
+    """How many messages the milter has counted so."""
+    _, milter, _ = json.loads(gw.ctl("status", "--json").stdout)["daemons"]
+    return milter["series"]['coexist_messages_total{result="rejected"}']
 
 
 HERE = {name: At("mailboxes", f"{name}@acme.example") for name in ("bob", "adam", "eve")}
@@ -83,8 +91,9 @@ def test_who_has_nothing_left_is_bounced_alone(gw, recipient, sink):
     assert f"Original-Recipient: rfc822;{recipient}".encode() in bounce.body
     assert b"Status: 5.4.6" in bounce.body
     # When there is nobody else, the client is told.
+    before = rejected(gw)
     reply = send_back(gw, ledger_id, {recipient: At()}, headers_of(message))
-    assert reply.status == "554 5.4.6"
+    assert reply.status == "554 5.4.6" and rejected(gw) == before + 1
     assert gw.milter.log_lines(f"reject: .* to=<{recipient}>, verdict=loop, .*554 5.4.6")
 
 
