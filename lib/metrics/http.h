@@ -11,8 +11,8 @@
  * The page that watchers fetch, over HTTP, from a thread of its own: /metrics (Prometheus),
  * /healthz (200 while the daemon works) and /readyz (200 while it can decide, else 503 and
  * the reasons). Whoever can connect may read: there is no secret in it, but the names of
- * directories are. Connections, memory and time of clients are bounded; a crowd here takes
- * nothing from the daemon's own work.
+ * directories are. Connections, memory and time of clients are bounded, and the oldest goes for
+ * a new one; a crowd here takes nothing from the daemon's own work.
  */
 struct metrics_http;
 

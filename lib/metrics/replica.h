@@ -8,7 +8,7 @@
 /*
  * What every daemon tells of the replica that it reads: whether it can, how old and how large it
  * is, directory by directory. A snapshot is taken for the time of printing; nothing is counted
- * that grows with the directory. Any thread.
+ * that grows with the directory, but the entries that cannot be used. Any thread.
  * The series are those of the directories in the replica and in the configuration: they are there
  * before the first load, and while the replica cannot be read, when they are NaN.
  */

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import tempfile
 
 import pytest
@@ -183,5 +184,28 @@ def test_a_journal_that_takes_no_fields_gets_lines(folder):
         logging.ask("bob")  # nothing was ever loaded
         line, = wait_for(lambda: logging.daemons[0].log_lines("bob@acme"), "a line")
         assert line.startswith("<4>NOQUEUE: reject: client=")
+    finally:
+        logging.close()
+
+
+def test_a_journal_that_goes_and_comes_back(folder):
+    """Lines go to standard error meanwhile, whether its socket is away or nobody is behind it."""
+    logging = Logging(folder, ["policyd"])
+    path = f"{logging.journal.folder}/socket"
+    refused = "<4>NOQUEUE: reject: client="
+    try:
+        os.rename(path, f"{path}.away")
+        logging.ask("away")
+        assert logging.daemons[0].log_lines("away@acme")[0].startswith(refused)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nobody:
+            nobody.bind(path)
+        logging.ask("refused")
+        assert logging.daemons[0].log_lines("refused@acme")[0].startswith(refused)
+        os.rename(f"{path}.away", path)
+        logging.journal.entries()
+        logging.ask("back")
+        wait_for(lambda: any(entry.get("COEXIST_TO") == "back@acme.example"
+                             for entry in logging.journal.entries()), "the journal to have it")
+        assert not logging.daemons[0].log_lines("back@acme")
     finally:
         logging.close()
