@@ -315,7 +315,9 @@ class Check:
         assert self.sh("stat -c '%a %U %G' /srv/site/coexist.conf").stdout == rights
         assert self.sh(f"readlink {CONF}").stdout == "/srv/site/coexist.conf\n"
         assert self.sh("cat /etc/coexist/ldap.secret").stdout == 'a\\n"$b\n'
-        self.sh(f"mv /etc/coexist/own.secret /etc/coexist/ldap.secret && rm {CONF} && mv /srv/site/coexist.conf {CONF}"
+        # (ucf follows the link, and would remember where it led to.)
+        self.sh(f"mv /etc/coexist/own.secret /etc/coexist/ldap.secret && ucf --purge {CONF} && ucfr --purge coexist {CONF}"
+                f" && rm {CONF} && mv /srv/site/coexist.conf {CONF}"
                 " && rm -r /srv/site && systemctl restart " + " ".join(SERVICES))
         self.assert_running()
 
@@ -333,7 +335,7 @@ class Check:
         assert self.sh("stat -c '%n %G %a' /srv/spool/coexist/* | sort").stdout == "".join(
             f"/srv/spool/coexist/{name} postfix 660\n" for name in ("map", "milter", "policy"))
         self.sh("! runuser -u nobody -- ls /srv/spool/coexist")
-        self.sh(f"cp -p /root/conf {CONF}; rm -r /etc/tmpfiles.d/coexist.conf /run/systemd/system/coexist-*.service.d;"
+        self.sh(f"mv /root/conf {CONF}; rm -r /etc/tmpfiles.d/coexist.conf /run/systemd/system/coexist-*.service.d;"
                 " systemctl daemon-reload; systemctl restart coexist-milter coexist-policyd; rm -r /srv/spool")
         self.assert_running()
 
