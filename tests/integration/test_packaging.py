@@ -204,8 +204,9 @@ def test_rpm_packages_hold_what_is_installed(files):
     names = {line.split()[5].lstrip("/") for line in lines if re.match(r"coexist\S* 100", line)}
     made = {"etc/coexist/coexist.conf", "usr/lib/systemd/system-preset/95-coexist.preset"}
     assert {n for n in names if not re.match("usr/share/(doc|licenses)/", n)} == files - NOT_PACKAGED - documents | made
-    listed_documents = {pathlib.PurePath(n).name for n in names if n.startswith("usr/share/doc/coexist-doc/")}
-    assert listed_documents == {path.name for name in listed("coexist-doc.docs") | {"NEWS.md"}
+    listed_documents = {line.split()[5].removeprefix("/usr/share/doc/coexist/") for line in lines
+                        if re.match(r"coexist-doc 100\S+ root root d ", line)}
+    assert listed_documents == {re.sub("^doc/", "", str(path.relative_to(TOP))) for name in listed("coexist-doc.docs")
                                 for path in ([pathlib.Path(TOP, name)] if pathlib.Path(TOP, name).is_file()
                                              else pathlib.Path(TOP, name).iterdir())}
 
