@@ -66,6 +66,7 @@ def make_base():
 class Machine:
     def __init__(self, folder):
         make_base()
+        os.makedirs(folder, exist_ok=True)
         self.root = f"{folder}/root"
         self.log = f"{folder}/boot.log"
         self.process = None
