@@ -197,8 +197,8 @@ log {{ level = "error" }}
         os.makedirs(f"{self.folder}/other")
         other = info.replace("/replica", "/other").replace("/syncd", "/other-syncd").replace(
             "/milter", "/other-milter")
-        for port, name in enumerate(("syncd", "milter", "policyd"), 1):
-            other = other.replace(f"{name} {{", f'{name} {{ metrics_listen = "inet:127.0.0.1:{port}"\n')
+        for number, port in enumerate(self.ports, 1):
+            other = other.replace(f'"inet:127.0.0.1:{port}"', f'"inet:127.0.0.1:{number}"')
         self.write("coexist.conf", other)
         self.reload()
         for daemon, keys in zip(self.daemons, (("replica", "syncd: control", "syncd: metrics_listen"),
