@@ -116,6 +116,13 @@ def test_says_who_must_not_send_so(follower, tmp_path, sender, code, reply):
     assert coexistctl(follower.conf, *options).returncode == 0
 
 
+def test_too_many_deliveries_are_temporary(follower, tmp_path):
+    with open(follower.conf, encoding="utf-8") as conf:
+        write(f"{tmp_path}/coexist.conf", "max_deliveries = 2\n" + conf.read())
+    done = coexistctl(f"{tmp_path}/coexist.conf", "resolve", "staff@acme.example", "--json")
+    assert done.returncode == 75 and json.loads(done.stdout)["reply"].startswith("452 4.5.3 ")
+
+
 def test_a_bare_name_is_said_to_be_the_mail_servers(follower):
     assert "  no domain: the MTA's own\n" in coexistctl(follower.conf, "resolve", "plain").stdout
     assert "no domain" not in coexistctl(follower.conf, "resolve", "x@elsewhere.example").stdout
