@@ -42,6 +42,8 @@ def make_logs(make_module_site, module_folder):
             assert client.rcpt(f'"{name}"@acme.example').code == 550
         client.reset()
     ledger.balance()
+    for pattern, count in (("status=sent", 4), (": removed$", 2), ("NOQUEUE: reject: ", 3)):
+        site.postfix.wait_log(pattern, count)
     stamp = "Nov 22 07:00:00 gw"
     postfix = [re.sub(r"^\w+ +\d+ [\d:]+ \S+", stamp, line)
                for line in site.postfix.log_text().splitlines()]

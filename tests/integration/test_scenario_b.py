@@ -279,7 +279,7 @@ def test_an_invalid_user_comes_back_once_where_each_system_asks_the_other(make_s
                                   BOB: At("pop", BOB)})
     ledger.balance()
     # From outside and from Adam it went there, and not back; from Ann it did not even come in.
-    there = site.postfix.log_lines(r"to=<nobody@acme\.example>.*status=sent")
-    back = site.pop3.postfix.log_lines(r"to=<nobody@acme\.example>.*status=")
+    there = site.postfix.wait_log(r"to=<nobody@acme\.example>.*status=sent", 2)
+    back = site.pop3.postfix.wait_log(r"to=<nobody@acme\.example>.*status=", 3)
     assert len(there) == 2 and len(back) == 3
     assert all(re.search("status=bounced .* 550 5.1.1 ", line) for line in back)

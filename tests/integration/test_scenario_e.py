@@ -63,7 +63,7 @@ def test_a_client_without_permission_reaches_the_organisation_only(site):
     send(site, ledger, {ELSEWHERE: DENIED}, CLIENT)
     ledger.balance()
     # What is said about it (row 3.7): client, sender, recipient.
-    line = site.postfix.log_lines("NOQUEUE: reject: RCPT")[0]
+    line = site.postfix.wait_log("NOQUEUE: reject: RCPT")[0]
     assert "198.51.100.7" in line and f"from=<{ADAM}>" in line and f"to=<{ELSEWHERE}>" in line
 
 

@@ -188,7 +188,7 @@ def test_a_bounce_that_no_milter_has_seen_goes_by_the_hop(gw):
         test_our_own_bounce_comes_back(gw, ("adam",))
     finally:
         gw.postfix.set(internal_mail_filter_classes=before)
-    assert gw.postfix.log_lines("to=<SRS0=.*relay=127.0.0.1.*status=sent")
+    gw.postfix.wait_log("to=<SRS0=.*relay=127.0.0.1.*status=sent")
 
 
 def test_only_the_empty_sender_gets_back(gw):

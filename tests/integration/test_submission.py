@@ -299,7 +299,7 @@ def test_a_probe_of_verify_is_neither_expanded_nor_delivered(site):
     with Client("127.0.0.1", VERIFYING_PORT, xclient={"addr": "192.0.2.250"}) as client:
         assert client.mail(SENDER).ok
         assert client.rcpt("adam@acme.example").ok
-    assert site.postfix.log_lines("to=<adam@acme.example>, .*status=deliverable")
+    site.postfix.wait_log("to=<adam@acme.example>, .*status=deliverable")
     assert {name: sink.count() for name, sink in site.sinks.items()} == before
     assert len(site.milter.log_lines("rcpt: to=")) == shown
 

@@ -259,6 +259,11 @@ class Postfix:
     def log_lines(self, pattern):
         return [line for line in self.log_text().splitlines() if re.search(pattern, line)]
 
+    def wait_log(self, pattern, count=1):
+        """The lines, as soon as there are so many: postlogd(8) writes after the others."""
+        return wait_for(lambda: (lines := self.log_lines(pattern))[count - 1:] and lines,
+                        lambda: f"{count} times {pattern!r} in\n{self.log_text()[-4000:]}")
+
     def complaints(self):
         """What a healthy run does not log."""
         return self.log_lines(r": (fatal|panic|error): |: warning: (process|milter .* bad|"
