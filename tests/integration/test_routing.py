@@ -219,10 +219,11 @@ def test_mail_in_the_queue_waits_for_a_connector_that_is_switched_off(changing):
     wait_for(lambda: changing.postfix.log_lines("status=deferred"), "the first try")
     changing.slapd.modify(change(connector_dn("one"), ("add", "enabled", "FALSE")))
     changing.wait_rcpt("there@acme.example", "451 4.3.5")
-    rules.clear()
     # Something else to ask for: qmgr keeps the last next hop it was told for 30 seconds.
     with changing.connect() as client:
-        ledger.send(client, SENDER, {"here@acme.example": ROWS["here@acme.example"]})
+        here, _ = ledger.send(client, SENDER, {"here@acme.example": ROWS["here@acme.example"]})
+    wait_for(lambda: any(ledger.messages(here, name) for name in ledger.sinks), "it to arrive")
+    rules.clear()
     tries = len(changing.postfix.log_lines("status=deferred"))
     changing.postfix.flush()
     wait_for(lambda: len(changing.postfix.log_lines("status=deferred")) > tries, "another try")
