@@ -126,7 +126,7 @@ def test_after_kill_9_it_goes_on_from_the_stored_cookie(folder, server, follow):
     syncd.start()
     syncd.wait_has("seth@acme.example")
     syncd.wait_has_not("cain@acme.example")
-    assert syncd.daemon.log_lines("incremental refresh finished")
+    syncd.wait_log("incremental refresh finished")
     syncd.assert_like_new(folder)
 
 

@@ -252,7 +252,7 @@ def test_ids_that_cannot_be_searched_for_prove_nothing(folder, directory, follow
                     else find(base, scope, filter_))
     server.remove(f"cn=user1,{BASE}")
     syncd.wait_has_not("user1@acme.example")
-    assert passes(syncd, "identity") >= 2
+    wait_for(lambda: passes(syncd, "identity") >= 2, syncd.log)
     assert syncd.has("user2@acme.example")
     syncd.assert_like_new(folder)
 

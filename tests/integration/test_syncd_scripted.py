@@ -65,7 +65,7 @@ def test_an_ignored_cookie_is_noticed_by_what_comes(folder, server, syncd, answe
     syncd.start()
     syncd.wait_log("did not take our cookie")
     syncd.wait_has_not("eve@acme.example")
-    assert syncd.full_refreshes() == 2, syncd.log()
+    assert len(syncd.wait_log("full refresh finished", 2)) == 2, syncd.log()
     syncd.assert_like_new(folder)
 
 
@@ -91,7 +91,7 @@ def test_a_server_that_asks_for_a_full_refresh_gets_one(folder, server, syncd, i
         syncd.start()
     syncd.wait_log("the server asks for a full refresh")
     syncd.wait_has_not("eve@acme.example")
-    assert syncd.full_refreshes() == 2, syncd.log()
+    assert len(syncd.wait_log("full refresh finished", 2)) == 2, syncd.log()
     syncd.assert_like_new(folder)
 
 
