@@ -164,8 +164,7 @@ class LdapServer:
             self.entries[dn] = Entry({**attributes, **known, **(stamps or self.stamps())})
             if self.root.get("highestCommittedUSN"):
                 self.root.attributes["highestCommittedUSN"] = [raw(self.serial)]
-            for send, message in list(self._persisting):
-                self._send_entry(send, message, dn, [], sync_state=2 if old else 1)
+            self._tell_all(lambda *to: self._send_entry(*to, dn, [], sync_state=2 if old else 1))
 
     def stamps(self):
         if self.root.get("highestCommittedUSN"):
@@ -178,9 +177,16 @@ class LdapServer:
             self.serial += 1
             if self.root.get("highestCommittedUSN"):
                 self.root.attributes["highestCommittedUSN"] = [raw(self.serial)]
-            for send, message in list(self._persisting):
-                self._send_entry(send, message, dn, [], sync_state=3)
+            self._tell_all(lambda *to: self._send_entry(*to, dn, [], sync_state=3))
             del self.entries[dn]
+
+    def _tell_all(self, tell):
+        """Those who wait; one may be gone, and its thread not know it yet."""
+        for send, message in list(self._persisting):
+            try:
+                tell(send, message)
+            except OSError:
+                pass
 
     # --- The protocol ---
 
@@ -322,8 +328,7 @@ class LdapServer:
     def end_sync(self, code):
         """Every search that persists ends with this result."""
         with self._lock:
-            for send, message in self._persisting:
-                send(message, self._result(0x65, code))
+            self._tell_all(lambda send, message: send(message, self._result(0x65, code)))
             self._persisting.clear()
 
     def end_refresh(self, send, message, done):
