@@ -2,6 +2,7 @@
 
 #include "ctl/check.h"
 #include "ctl/check_here.h"
+#include "ctl/lost_route.h"
 #include "decide/route.h"
 
 /* Each recipient by itself, and what resolve() and route() make of it. */
@@ -212,23 +213,12 @@ static void tell_no_route(struct checker *checker, struct subject *subject)
 	}
 }
 
-/* A domain whose mail only we route: the MTA's own routing would bring it back here. */
-static bool is_routed_by_us_alone(struct checker *checker,
-    const struct delivery *delivery)
+static bool lacks_route(struct checker *checker, const struct delivery *delivery)
 {
-	struct address address;
-	struct domain domain;
-	struct record_id id;
-	enum status status;
+	bool is_lost;
 
-	if (delivery->is_foreign || !span_is_empty(delivery->next_hop) ||
-	    address_parse_typed(delivery->address, &address) != CX_OK) {
-		return false;
-	}
-	status = find_domain(&checker->view,
-	    (struct span){ address.domain, address.domain_len }, &domain, &id);
-	check_failed(checker, status);
-	return status == CX_OK && domain.type != DOMAIN_RELAY;
+	check_failed(checker, delivery_lacks_route(&checker->view, delivery, &is_lost));
+	return is_lost;
 }
 
 static bool is_own(const struct subject *subject, const struct delivery *delivery)
@@ -273,7 +263,7 @@ static void no_route(struct checker *checker, struct subject *subject)
 	}
 	for (i = 0; i < resolution->delivery_count && !is_found && is_custom; i++) {
 		is_found = is_own(subject, &resolution->deliveries[i]) &&
-			   is_routed_by_us_alone(checker, &resolution->deliveries[i]);
+			   lacks_route(checker, &resolution->deliveries[i]);
 	}
 	if (is_found) {
 		tell_no_route(checker, subject);

@@ -9,6 +9,7 @@
 
 #include "ctl/command.h"
 #include "ctl/json.h"
+#include "ctl/lost_route.h"
 #include "daemon/keys.h"
 #include "decide/reply.h"
 #include "value/buf.h"
@@ -27,6 +28,7 @@ struct explainer {
 	struct resolution resolution;
 	struct authorization authorization;
 	bool has_relay;
+	bool has_lost_route; /* a custom recipient of a domain of ours that nothing routes */
 	enum status sender_status;
 };
 
@@ -103,6 +105,19 @@ static bool is_sender_empty(const struct explainer *e)
 	    (span_is_empty(e->facts->sender) || span_equal(e->facts->sender, SPAN("<>")));
 }
 
+static void look_for_lost_route(struct explainer *e, const struct view *view)
+{
+	size_t i;
+
+	for (i = 0; i < e->resolution.delivery_count && !e->has_lost_route; i++) {
+		const struct delivery *delivery = &e->resolution.deliveries[i];
+
+		if (delivery->rule == RULE_TARGET_ADDRESS) {
+			(void)delivery_lacks_route(view, delivery, &e->has_lost_route);
+		}
+	}
+}
+
 static bool ask(struct explainer *e, const struct view *view)
 {
 	struct question question = {
@@ -124,6 +139,7 @@ static bool ask(struct explainer *e, const struct view *view)
 			return false;
 		}
 	}
+	look_for_lost_route(e, view);
 	return true;
 }
 
@@ -159,6 +175,7 @@ bool explain(struct explainer *e, const struct explain_facts *facts, struct span
 	e->text = text;
 	e->facts = facts;
 	e->sender_status = CX_OK;
+	e->has_lost_route = false;
 	e->has_relay = facts->relay.has_ip || !span_is_empty(facts->relay.login);
 	memset(&e->authorization, 0, sizeof(e->authorization));
 	if (e->store == NULL ||
@@ -321,6 +338,10 @@ void explain_print_text(const struct explainer *e)
 	print_steps(resolution);
 	print_remark(e);
 	print_deliveries(resolution);
+	if (e->has_lost_route) {
+		printf("  no connector takes it, and by MX it would come back: see coexistctl "
+		       "check\n");
+	}
 	print_relay(e);
 	if (reply != NULL) {
 		printf("  reply: %s %s %s%s\n", reply->code, reply->enhanced, reply->text,

@@ -27,6 +27,7 @@ ORGANISATION = CONTAINERS + "".join([
     mailbox("ring2", "ring2@acme.example", altRecipient=person_dn("ring")),
     mailbox("red", "red@acme.example", altRecipient=person_dn("red-pop")),
     custom("red-pop", "SMTP:red@pop.example"),
+    custom("lost", "SMTP:lost@acme.example"),
     mailbox("away", "away@acme.example", homeServer="nowhere"),
     mailbox("twin", "twin@acme.example"),
     mailbox("twin2", "twin2@acme.example", proxyAddress="smtp:twin@acme.example"),
@@ -131,6 +132,8 @@ def test_a_bare_name_is_said_to_be_the_mail_servers(follower):
 @pytest.mark.parametrize("address, lines", [
     ("away@acme.example", "  noRoute away@acme.example via nowhere\n"
                           "  no connector that is switched on leads there: see coexistctl check\n"),
+    ("lost@acme.example", "  -> lost@acme.example (self) by the MTA's own routing\n"
+                          "  no connector takes it, and by MX it would come back: see coexistctl check\n"),
     ("twin@acme.example", "  ambiguous twin@acme.example\n"
                           "  more than one object has the address: coexistctl check names them\n"),
 ])
@@ -253,7 +256,7 @@ def test_status_counts_by_kind_and_directory(follower):
     assert status["replica"]["available"] is True
     [corp] = status["directories"]
     assert corp["name"] == "corp" and corp["loaded"] is True and 0 <= corp["age"] < 60
-    assert corp["entries"] == {"mailboxes": 10, "customRecipients": 1, "groups": 1, "domains": 2,
+    assert corp["entries"] == {"mailboxes": 10, "customRecipients": 2, "groups": 1, "domains": 2,
                                "connectors": 1, "damaged": 0}
     assert status["syncd"]["running"] is True
     assert status["syncd"]["directories"][0]["state"] == "loaded"
@@ -261,7 +264,7 @@ def test_status_counts_by_kind_and_directory(follower):
         "loaded", "", 0, 0, [])
     text = coexistctl(follower.conf, "status").stdout
     for line in ("directory corp", "  state: loaded", f"  server: {corp['server']}",
-                 "  entries: 10 mailboxes, 1 custom recipient, 1 group, 2 domains, 1 connector",
+                 "  entries: 10 mailboxes, 2 custom recipients, 1 group, 2 domains, 1 connector",
                  "  skipped: 0", "  removals kept back: 0", "  running: yes, process "
                  f"{follower.daemon.pid}"):
         assert line in text.splitlines(), text
