@@ -69,8 +69,7 @@ def _mail_flows(request, estate, flow):
     doubts = flow.doubts()
     yield
     if flow.is_on():
-        for node in estate.nodes:
-            assert_answers(node, "nothing")
+        assert_answers(estate.nodes, "nothing")
         flow.wait_more()
         flow.settle()
     if "a_machine" not in request.node.name:
@@ -90,18 +89,19 @@ ROWS = rows()
 PROVED = set()
 
 
-def assert_answers(node, row, is_early=False):
+def assert_answers(nodes, row, is_early=False):
     """
-    What the manual says that the node answers. Where it gives two, the second is waited for, or
+    What the manual says that such a node answers. Where it gives two, the second is waited for, or
     with is_early either will do.
     """
-    def ask(address, answers):
+    def ask(node, address, answers):
         assert answers, row
         node.wait_answer(address, *(answers if is_early else answers[-1:]))
 
     PROVED.add(row)
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(ask, (KNOWN, UNKNOWN, RELAY), ROWS[row]))
+    with ThreadPoolExecutor(3 * len(nodes)) as pool:
+        list(pool.map(ask, *zip(*((node, address, answers) for node in nodes for address, answers in
+                                  zip((KNOWN, UNKNOWN, RELAY), ROWS[row])))))
 
 
 _numbers = iter(range(1000))
@@ -132,8 +132,7 @@ def test_one_ldap_server(estate, flow, number, how):
     die, revive = (server.kill, server.start) if how == "killed" else (host.cut, host.join)
     die()
     wait_known(estate.nodes, add_somebody(other))
-    for node in estate.nodes:
-        assert_answers(node, "one LDAP server")
+    assert_answers(estate.nodes, "one LDAP server")
     flow.wait_more()
     revive()
     servers.wait_in_step()
@@ -144,8 +143,7 @@ def test_both_ldap_servers(estate, flow):
     servers = estate.providers
     servers.hosts[0].cut()
     servers.second.kill()
-    for node in estate.nodes:
-        assert_answers(node, "both LDAP servers")
+    assert_answers(estate.nodes, "both LDAP servers")
     flow.wait_more()
     servers.second.start()
     servers.hosts[0].join()
@@ -163,7 +161,7 @@ def test_syncd_of_a_node(estate, flow, number):
     address = add_somebody(estate.providers.first)
     wait_known(others, address)
     assert node.answer(address) in ROWS["coexist-syncd of a node"][1]
-    assert_answers(node, "coexist-syncd of a node", is_early=number != 0)
+    assert_answers([node], "coexist-syncd of a node", is_early=number != 0)
     if number == 0:
         assert node.answer(address) == "451 4.3.0"
     flow.wait_more()
@@ -178,8 +176,8 @@ def test_daemon_of_a_node(estate, flow, name, numbers):
     nodes = [estate.nodes[number] for number in numbers]
     flow.strike(*(getattr(node, name).kill for node in nodes))
     address = add_somebody(estate.providers.first)
+    assert_answers(nodes, f"coexist-{name} of a node")
     for node in nodes:
-        assert_answers(node, f"{getattr(node, name).name} of a node")
         wait_for(lambda n=node: n.resolve(address)[0] == 0, f"{address} in the replica")
     # Postfix waits a second for each recipient where policyd is dead.
     flow.wait_more(10 if name == "milter" else 3)
@@ -204,7 +202,7 @@ def test_the_replica_of_a_node(estate, flow):
     with open(path, "r+b") as file:
         file.seek(2 * os.sysconf("SC_PAGESIZE"))  # the first two say what is in force
         file.write(bytes(os.stat(path).st_size - file.tell()))
-    assert_answers(node, "the replica of a node (damaged, or gone)")
+    assert_answers([node], "the replica of a node (damaged, or gone)")
     address = add_somebody(estate.providers.first)
     wait_known(others, address)
     flow.wait_more()
@@ -240,13 +238,13 @@ def test_a_machine(estate, flow, number, replica):
     node, others = estate.nodes[number], [n for n in estate.nodes if n is not estate.nodes[number]]
     kill_with_a_queue(node, flow, estate.sinks, node.kill)
     address = add_somebody(estate.providers.first)
-    assert_answers(node, "a node")
+    assert_answers([node], "a node")
     wait_known(others, address)
     if replica == "none":
         for path in glob.glob(f"{node.replica}/*"):
             os.unlink(path)
         node.revive_without_syncd()
-        assert_answers(node, "the replica of a node (damaged, or gone)")
+        assert_answers([node], "the replica of a node (damaged, or gone)")
         node.syncd.start()
         forget_failures(estate, node, address)
     else:
@@ -259,7 +257,7 @@ def test_postfix_of_a_machine(estate, flow):
     node = estate.nodes[1]
     kill_with_a_queue(node, flow, estate.sinks, node.postfix.close)
     address = add_somebody(estate.providers.first)
-    assert_answers(node, "Postfix of a node")
+    assert_answers([node], "Postfix of a node")
     wait_for(lambda: node.resolve(address)[0] == 0, f"{address} in the replica")
     node.postfix.start()
     wait_known([node], address)
@@ -269,7 +267,7 @@ def test_the_network_of_a_machine(estate, flow):
     node, others = estate.nodes[1], [estate.nodes[0], estate.nodes[2]]
     node.host.cut()
     address = add_somebody(estate.providers.first)
-    assert_answers(node, "a node")
+    assert_answers([node], "a node")
     wait_known(others, address)
     flow.wait_more()
     node.host.join()

@@ -21,6 +21,7 @@ from .wait import FACTOR, wait_for
 
 ATTEMPT, RETURN = "X-Flow-Attempt", "X-Flow-Return"
 SENDER = "s@sender.example"
+CONNECT_TIMEOUT = 1.5  # the kernel answers, however busy the server is; one SYN may be lost
 PAUSE = 0.1  # of each client, between its messages: tests run beside others
 
 
@@ -209,7 +210,7 @@ class Flow:
                  "mail to come back")
 
     def _try(self, node, job, number, attempt):
-        with Client(node.host.address, 25, connect_timeout=FACTOR) as client:
+        with Client(node.host.address, 25, connect_timeout=CONNECT_TIMEOUT) as client:
             client.socket.settimeout(5 * FACTOR)
             if not client.mail(SENDER).ok:
                 return

@@ -12,6 +12,7 @@ import re
 import shutil
 from functools import partial
 
+from .flow import CONNECT_TIMEOUT
 from .guide import blocks, type_in
 from .host import Hosts, Unit
 from .ldif import MAIL, PEOPLE, SUFFIX
@@ -20,7 +21,7 @@ from .site import Site
 from .slapd import BASE_LDIF, SCHEMA, Slapd
 from .smtp import Client
 from .tls import make_ca, make_certificate
-from .wait import FACTOR, PATIENCE, run, wait_for
+from .wait import PATIENCE, wait_for
 
 MANUAL = os.path.join(SCHEMA, "..", "doc", "several-servers.md")
 PLACE = "/usr/share/coexist/schema"
@@ -147,7 +148,7 @@ olcTLSCertificateKeyFile: {key}
 
     def close(self):
         for server in self.both:
-            server.close()
+            server.kill()  # ending well takes seconds where it has lost the other one
 
 
 class Node(Site):
@@ -187,7 +188,7 @@ class Node(Site):
         is another one: an smtpd keeps what it looked up about a sender and a recipient.
         """
         try:
-            with Client(self.host.address, 25, connect_timeout=FACTOR) as client:
+            with Client(self.host.address, 25, connect_timeout=CONNECT_TIMEOUT) as client:
                 reply = client.mail(f"probe{next(_strangers)}@sender.example")
                 if reply.ok:
                     reply = client.rcpt(address)
