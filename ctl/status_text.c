@@ -220,8 +220,7 @@ static void print_replica(json_t *replica, bool has_syncd)
 	print_line("trouble", text(replica, "trouble"));
 	if (!is_available && has_syncd) {
 		printf("  -> coexist-syncd runs: is this the folder that it writes? What it "
-		       "had when it started counts\n"
-		       "  -> what is damaged is replaced when coexist-syncd is restarted\n");
+		       "had when it started counts\n");
 	}
 }
 

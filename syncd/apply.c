@@ -77,11 +77,12 @@ void apply_on_progress(struct apply *apply, store_progress *tell, void *context)
 	store_on_progress(apply->store, tell, context);
 }
 
-void apply_housekeeping(struct apply *apply, int64_t now_ms, int64_t age_ms,
-    store_old_reader_tell *tell, void *context)
+enum status apply_housekeeping(struct apply *apply, int64_t now_ms, int64_t age_ms,
+    store_old_reader_tell *tell, void *context, struct errbuf *err)
 {
 	store_check_readers(apply->store);
 	store_old_readers(apply->store, now_ms, age_ms, tell, context);
+	return store_look_for_damage(apply->store, err);
 }
 
 enum status apply_step(struct apply *apply, struct apply_steps *steps,

@@ -96,8 +96,11 @@ enum status apply_report(struct apply *, uint8_t source, struct apply_report *ou
 struct store_writer *apply_store(struct apply *);
 /* What store_on_progress() says. */
 void apply_on_progress(struct apply *, store_progress *tell, void *context);
-/* Every few seconds: frees what readers that died still hold, and tells of old ones. */
-void apply_housekeeping(struct apply *, int64_t now_ms, int64_t age_ms,
-    store_old_reader_tell *, void *context);
+/*
+ * Every few seconds: frees what readers that died still hold, tells of old ones, and looks for
+ * damage after a failure. CX_EFORMAT: the replica is damaged, and only apply_open() replaces it.
+ */
+enum status apply_housekeeping(struct apply *, int64_t now_ms, int64_t age_ms,
+    store_old_reader_tell *, void *context, struct errbuf *);
 
 #endif

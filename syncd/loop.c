@@ -33,6 +33,8 @@ struct loop {
 	struct event *housekeeping, *watchdog;
 	unsigned watchdog_ms;
 	int64_t alive_ms; /* when the service manager last heard of us while we worked */
+	enum status status; /* why it ended, if nobody asked for it */
+	struct errbuf *err;
 };
 
 /* What a running daemon cannot take over. */
@@ -122,8 +124,11 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	apply_housekeeping(loop->apply, monotonic_ms(), sync_times.old_reader,
-	    tell_of_reader, NULL);
+	if (apply_housekeeping(loop->apply, monotonic_ms(), sync_times.old_reader,
+		tell_of_reader, NULL, loop->err) == CX_EFORMAT) {
+		loop->status = CX_EFORMAT;
+		event_base_loopbreak(loop->base);
+	}
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *context)
@@ -279,13 +284,14 @@ static void tear_down(struct loop *loop, const struct loop_sockets *sockets)
 enum status loop_run(struct process *process, struct conf *conf,
     struct loop_sockets sockets, struct errbuf *err)
 {
-	struct loop loop = { .process = process, .conf = conf_ref(conf) };
+	struct loop loop = { .process = process, .conf = conf_ref(conf), .err = err };
 	enum status status = set_up(&loop, &sockets, err);
 
 	if (status == CX_OK) {
 		process_ready(process);
 		event_base_dispatch(loop.base);
 		process_stopping();
+		status = loop.status;
 	}
 	tear_down(&loop, &sockets);
 	return status;

@@ -41,7 +41,7 @@ static int64_t coarse_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static char *path_join(const char *directory, const char *name)
+char *store_path(const char *directory, const char *name)
 {
 	char *path;
 
@@ -63,7 +63,7 @@ unsigned long store_file_number(const char *name, const char *suffix)
 
 enum status store_read_current(const char *directory, char out[STORE_NAME_MAX])
 {
-	char *path = path_join(directory, STORE_CURRENT);
+	char *path = store_path(directory, STORE_CURRENT);
 
 	if (!path) {
 		return CX_ENOMEM;
@@ -137,7 +137,7 @@ enum status store_open(const char *directory, struct store **out, struct errbuf 
 	pthread_mutex_init(&store->lock, NULL);
 	store->checked_at_ms = -1;
 	store->directory = strdup(directory);
-	store->current = path_join(directory, STORE_CURRENT);
+	store->current = store_path(directory, STORE_CURRENT);
 	if (!store->directory || !store->current) {
 		store_close(store);
 		errbuf_set(err, "replica: %s", status_text(CX_ENOMEM));
@@ -173,7 +173,7 @@ static enum status open_current(struct store *store, struct store_env **out,
 		if (status != CX_OK) {
 			break;
 		}
-		char *path = path_join(store->directory, name);
+		char *path = store_path(store->directory, name);
 
 		if (!path) {
 			return CX_ENOMEM;

@@ -1,14 +1,17 @@
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "replica/store_lmdb.h"
+#include "replica/store_write.h"
 
 /*
  * Whether all of a replica file can be walked. LMDB trusts its pages: of one that is damaged it
@@ -178,7 +181,7 @@ static void die_quietly(void)
 	}
 }
 
-enum status store_check_file(const char *path, struct errbuf *err)
+static enum status check_file(const char *path, struct errbuf *err)
 {
 	int result;
 	pid_t pid = fork();
@@ -202,4 +205,35 @@ enum status store_check_file(const char *path, struct errbuf *err)
 	}
 	errbuf_set(err, "%s: damaged", path);
 	return CX_EFORMAT;
+}
+
+enum status writer_check_file(struct store_writer *writer, struct errbuf *err)
+{
+	char *path = store_path(writer->directory, writer->live_name);
+
+	if (!path) {
+		return CX_ENOMEM;
+	}
+	enum status status = check_file(path, err);
+
+	free(path);
+	return status;
+}
+
+enum status store_look_for_damage(struct store_writer *writer, struct errbuf *err)
+{
+	enum status status = CX_OK;
+
+	assert(!writer->txn);
+	if (!writer->may_be_damaged) {
+		return CX_OK;
+	}
+	status = writer_check_file(writer, err);
+	if (status == CX_OK) {
+		/* What opening a file asks of it besides. */
+		status = store_begin(writer, err);
+		store_abort(writer);
+	}
+	writer->may_be_damaged = status != CX_OK;
+	return status;
 }

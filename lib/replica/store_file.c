@@ -58,17 +58,10 @@ static enum status system_error(const struct store_writer *writer, struct errbuf
 	return status;
 }
 
-static char *file_path(const struct store_writer *writer, const char *name)
-{
-	char *path;
-
-	return asprintf(&path, "%s/%s", writer->directory, name) < 0 ? NULL : path;
-}
-
 static enum status acquire(struct store_writer *writer, const char *name,
     enum env_mode mode, struct store_env **out, struct errbuf *err)
 {
-	char *path = file_path(writer, name);
+	char *path = store_path(writer->directory, name);
 
 	if (!path) {
 		return CX_ENOMEM;
@@ -250,23 +243,10 @@ static enum status lock_writer(struct store_writer *writer, struct errbuf *err)
 	return CX_OK;
 }
 
-static enum status check_file(struct store_writer *writer, struct errbuf *err)
-{
-	char *path = file_path(writer, writer->live_name);
-
-	if (!path) {
-		return CX_ENOMEM;
-	}
-	enum status status = store_check_file(path, err);
-
-	free(path);
-	return status;
-}
-
 /* Opens it, if all of it can be read. */
 static enum status open_sound(struct store_writer *writer, struct errbuf *err)
 {
-	enum status status = check_file(writer, err);
+	enum status status = writer_check_file(writer, err);
 
 	if (status == CX_OK) {
 		status =

@@ -184,6 +184,8 @@ enum status store_look(struct store *, struct errbuf *);
 /* What is left of a failure for readers: CX_NOTFOUND, CX_ETEMP or CX_EFORMAT. */
 enum status reader_status(enum status);
 
+/* directory/name, to be freed; NULL: no memory. */
+char *store_path(const char *directory, const char *name);
 /* The link `current`, read: the name of a data file. CX_NOTFOUND, CX_EFORMAT, CX_EIO. */
 #define STORE_NAME_MAX 64
 enum status store_read_current(const char *directory, char out[STORE_NAME_MAX]);
@@ -193,10 +195,10 @@ unsigned long store_file_number(const char *name, const char *suffix);
 /* --- store_check.c ---------------------------------------------------------------- */
 
 /*
- * Walks a file that nobody writes, in a child. CX_EFORMAT: it is damaged; CX_ETEMP: no child.
- * CX_OK also where opening it will tell better what is wrong.
+ * Walks the file in force, which nobody must write meanwhile, in a child. CX_EFORMAT: it is
+ * damaged; CX_ETEMP: no child. CX_OK also where opening it will tell better what is wrong.
  */
-enum status store_check_file(const char *path, struct errbuf *);
+enum status writer_check_file(struct store_writer *, struct errbuf *);
 
 /* --- store_file.c, store_txn.c, store_meta.c -------------------------------------- */
 
@@ -216,6 +218,7 @@ struct store_writer {
 	bool are_counts_changed;
 	bool was_full; /* the last transaction ran out of map */
 	bool must_reopen; /* the file in force: LMDB is in no state to go on with it */
+	bool may_be_damaged; /* a failure since the last look was of that kind */
 	bool is_build_changed; /* a load was put into the build; the next commit tells */
 	store_progress *progress; /* NULL: none */
 	void *progress_context;

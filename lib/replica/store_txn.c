@@ -37,8 +37,16 @@ void store_lives(struct store_writer *writer)
 	}
 }
 
+/* A full disk is a system error, too: what it was is found out later (store_look_for_damage). */
+static enum status note_damage(struct store_writer *writer, enum status status)
+{
+	writer->may_be_damaged |= status == CX_EFORMAT || status == CX_EIO;
+	return status;
+}
+
 enum status writer_failed(struct store_writer *writer, enum status status)
 {
+	note_damage(writer, status);
 	if (status != CX_OK && writer->failure == CX_OK) {
 		writer->failure = status;
 	}
@@ -128,7 +136,7 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 	}
 	if (status != CX_OK) {
 		writer->must_reopen = !writer->live->mdb;
-		return status;
+		return note_damage(writer, status);
 	}
 	writer->was_full = false;
 	writer->failure = CX_OK;
@@ -141,13 +149,13 @@ enum status store_begin(struct store_writer *writer, struct errbuf *err)
 		writer->must_reopen = true;
 		status = writer_recover(writer, err);
 		if (status != CX_OK) {
-			return status;
+			return note_damage(writer, status);
 		}
 		rc = mdb_txn_begin(env->mdb, NULL, 0, &writer->txn);
 	}
 	if (rc != MDB_SUCCESS) {
 		writer->txn = NULL;
-		return lmdb_status(rc, err, "replica");
+		return note_damage(writer, lmdb_status(rc, err, "replica"));
 	}
 	status = load_head(writer);
 	if (status == CX_OK) {
@@ -192,7 +200,7 @@ enum status store_commit(struct store_writer *writer, struct errbuf *err)
 	if (rc == MDB_MAP_FULL) {
 		writer->was_full = true;
 	}
-	return lmdb_status(rc, err, "replica");
+	return note_damage(writer, lmdb_status(rc, err, "replica"));
 }
 
 void store_abort(struct store_writer *writer)

@@ -119,6 +119,14 @@ typedef void store_progress(void *context);
 void store_on_progress(struct store_writer *, store_progress *tell, void *context);
 void store_works(struct store_writer *);
 
+/*
+ * Looks, if something failed since the last look that damage may be the reason of, whether all
+ * of the file in force can be read: in a child, within a second for a million recipients.
+ * No transaction may be open. CX_EFORMAT: it is damaged, and stays so until
+ * store_writer_open() makes a new one; CX_ETEMP: not to be told now, it is looked again.
+ */
+enum status store_look_for_damage(struct store_writer *, struct errbuf *);
+
 /* Frees the slots of readers that died. Every 30 s and before large transactions. */
 void store_check_readers(struct store_writer *);
 

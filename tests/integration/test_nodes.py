@@ -191,7 +191,7 @@ def test_daemon_of_a_node(estate, flow, name, numbers):
 def forget_failures(estate, node, address):
     """As the manual says, when the node knows the address: an smtpd keeps failed look-ups."""
     wait_known([node], address)
-    *_, reload_postfix = estate.page.part("What happens when a part dies")
+    reload_postfix, = estate.page.part("What happens when a part dies")
     estate.page.play(reload_postfix, node.host)
 
 
@@ -206,9 +206,11 @@ def test_the_replica_of_a_node(estate, flow):
     address = add_somebody(estate.providers.first)
     wait_known(others, address)
     flow.wait_more()
-    look, restart_syncd, _ = estate.page.part("What happens when a part dies")
-    estate.page.play(look, node.host)
-    estate.page.play(restart_syncd, node.host)
+    # It notices, and the service manager starts it again.
+    wait_for(lambda: not node.syncd.is_running(), "coexist-syncd to give the replica up")
+    assert node.syncd.child.process.returncode == os.EX_SOFTWARE
+    assert node.syncd.log_lines("damaged"), node.syncd.log_text()
+    node.syncd.start()
     forget_failures(estate, node, address)
 
 

@@ -1,6 +1,10 @@
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "replica/store_lmdb.h"
 #include "store_fixture.h"
@@ -44,6 +48,54 @@ START_TEST(a_damaged_record_is_told_from_a_missing_one)
 	unit_assert_status(snapshot_each(snapshot, visit_any, NULL), CX_EFORMAT,
 	    "each");
 	snapshot_end(snapshot);
+}
+END_TEST
+
+/* Zeros over all pages but the two that say what is in force, as a dying disk may leave. */
+static void wipe_pages(void)
+{
+	char *path = store_path(fx.writer->directory, fx.writer->live_name);
+	long page = sysconf(_SC_PAGESIZE);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *zeros = calloc(1, (size_t)size);
+
+	ck_assert_int_gt(size, 2 * page);
+	ck_assert_int_eq(pwrite(fd, zeros, (size_t)(size - 2 * page), 2 * page),
+	    size - 2 * page);
+	close(fd);
+	free(zeros);
+	free(path);
+}
+
+START_TEST(damage_in_use_is_found_after_a_failure)
+{
+	fixture_commit_mailbox("x@acme.example");
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_OK, "sound");
+	wipe_pages();
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_OK,
+	    "nothing failed yet, so nobody looks");
+	ck_assert_int_ne(store_begin(fx.writer, &fx.err), CX_OK);
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_EFORMAT,
+	    "wiped");
+	ck_assert_ptr_nonnull(strstr(fx.err.text, "damaged"));
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_EFORMAT,
+	    "still");
+	store_writer_close(fx.writer);
+	fixture_reopen_writer(true);
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_OK, "new");
+}
+END_TEST
+
+START_TEST(a_failure_that_is_no_damage_is_forgotten)
+{
+	fixture_begin();
+	unit_assert_status(writer_db_failed(fx.writer, ENOSPC), CX_EIO, "full disk");
+	unit_assert_status(store_commit(fx.writer, &fx.err), CX_EIO, "commit");
+	ck_assert(fx.writer->may_be_damaged);
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_OK, "sound");
+	ck_assert(!fx.writer->may_be_damaged);
+	fixture_commit_mailbox("x@acme.example");
 }
 END_TEST
 
@@ -248,6 +300,7 @@ START_TEST(a_damaged_head_gives_no_snapshot)
 	    "reader");
 	ck_assert_ptr_nonnull(strstr(fx.err.text, "damaged"));
 	unit_assert_status(store_begin(fx.writer, &fx.err), CX_EFORMAT, "writer");
+	unit_assert_status(store_look_for_damage(fx.writer, &fx.err), CX_EFORMAT, "look");
 }
 END_TEST
 
@@ -268,6 +321,8 @@ Suite *unit_suite(void)
 	TCase *tcase = tcase_create("store damage");
 
 	tcase_add_checked_fixture(tcase, fixture_set_up, fixture_tear_down);
+	tcase_add_test(tcase, damage_in_use_is_found_after_a_failure);
+	tcase_add_test(tcase, a_failure_that_is_no_damage_is_forgotten);
 	tcase_add_test(tcase, a_damaged_record_is_told_from_a_missing_one);
 	/* Nothing tells that what has no index entries had some, once it goes: not the last. */
 	tcase_add_loop_test(tcase, a_damaged_record_is_replaced_without_a_trace, 0,
