@@ -38,7 +38,9 @@ class Fresh(Inside):
 
     def sendmail(self):
         """Sendmail and no Postfix: README.Debian, "With Sendmail", line by line, and mail is redirected."""
-        self.sh("apt-get purge -y coexist postfix 2>&1; systemctl reset-failed")
+        # Stopped first, as its instance is taken for failed when its unit goes while it runs.
+        self.sh("systemctl stop postfix postfix@-; apt-get purge -y coexist postfix 2>&1")
+        self.sh("systemctl reset-failed")
         self.sh("cat >>/etc/hosts", input=HOSTS)
         self.sh(f"{NONINTERACTIVE} apt-get install -y --no-install-recommends sendmail-bin 2>&1")
         self.python("mailsite.preseed()")

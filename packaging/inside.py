@@ -37,7 +37,8 @@ class Inside:
 
     def assert_running(self):
         assert self.states("is-active") == ["active"] * 3, self.log()
-        assert self.sh("systemctl --failed --no-legend").stdout.strip() == "", self.log()
+        failed = self.sh("systemctl --failed --no-legend").stdout.strip()
+        assert failed == "", f"{failed}\n{self.log()}"
 
     def log(self):
         return self.sh("journalctl -u 'coexist-*' --no-pager | tail -40").stdout
