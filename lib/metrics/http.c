@@ -15,6 +15,11 @@
 
 #define BACKLOG 16
 
+/* So called since libmicrohttpd 0.9.74, where the older name makes a warning. */
+#ifndef MHD_HTTP_CONTENT_TOO_LARGE
+#define MHD_HTTP_CONTENT_TOO_LARGE MHD_HTTP_PAYLOAD_TOO_LARGE
+#endif
+
 /* What a crowd of clients may take: as many at a time, each with so much memory. */
 #define CONNECTIONS_MAX   16u
 #define CONNECTION_MEMORY ((size_t)16 * 1024)
