@@ -135,6 +135,7 @@ static enum journal_result deliver(const struct buf *entry)
 								      : JOURNAL_NOBODY;
 }
 
+/* Behind a line that may have waited: this does not, and is told with the next one. */
 static void tell_of_lost(const char *identifier)
 {
 	unsigned long count = atomic_exchange(&lost, 0);
@@ -148,7 +149,7 @@ static void tell_of_lost(const char *identifier)
 	    "warning: %lu lines of log were lost: the journal took none", count);
 	buf_init_fixed(&entry, memory, sizeof(memory));
 	add_head(&entry, LOG_WARNING, identifier, message);
-	if (deliver(&entry) != JOURNAL_TAKEN) {
+	if (!send_entry(&entry, MSG_DONTWAIT)) {
 		atomic_fetch_add(&lost, count);
 	}
 }
