@@ -101,6 +101,25 @@ static int open_nameless(const char *directory)
 	return fd;
 }
 
+/*
+ * ThreadSanitizer knows mmap(), and not mremap(): what another thread wrote there, in memory
+ * that is no more, would be a race to it.
+ */
+static void *enlarge_map(struct spool *spool, size_t size)
+{
+#ifdef __SANITIZE_THREAD__
+	void *data =
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, spool->fd, 0);
+
+	if (data != MAP_FAILED) {
+		munmap(spool->data, spool->size);
+	}
+	return data;
+#else
+	return mremap(spool->data, spool->size, size, MREMAP_MAYMOVE);
+#endif
+}
+
 static bool map_file(struct spool *spool, size_t size)
 {
 	size_t had = spool->is_mapped ? spool->size : 0;
@@ -116,7 +135,7 @@ static bool map_file(struct spool *spool, size_t size)
 	}
 	void *data =
 	    spool->is_mapped
-		? mremap(spool->data, spool->size, size, MREMAP_MAYMOVE)
+		? enlarge_map(spool, size)
 		: mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, spool->fd, 0);
 
 	if (data == MAP_FAILED) {
