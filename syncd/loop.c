@@ -126,6 +126,7 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (apply_housekeeping(loop->apply, monotonic_ms(), sync_times.old_reader,
 		tell_of_reader, NULL, loop->err) == CX_EFORMAT) {
+		log_error("the replica is given up; the next start makes a new one");
 		loop->status = CX_EFORMAT;
 		event_base_loopbreak(loop->base);
 	}

@@ -121,7 +121,7 @@ void store_works(struct store_writer *);
 
 /*
  * Looks, if something failed since the last look that damage may be the reason of, whether all
- * of the file in force can be read: in a child, within a second for a million recipients.
+ * of the file in force can be read: in a child, 0.3 s for a million recipients in memory.
  * No transaction may be open. CX_EFORMAT: it is damaged, and stays so until
  * store_writer_open() makes a new one; CX_ETEMP: not to be told now, it is looked again.
  */

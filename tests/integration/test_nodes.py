@@ -209,7 +209,7 @@ def test_the_replica_of_a_node(estate, flow):
     # It notices, and the service manager starts it again.
     wait_for(lambda: not node.syncd.is_running(), "coexist-syncd to give the replica up")
     assert node.syncd.child.process.returncode == os.EX_SOFTWARE
-    assert node.syncd.log_lines("damaged"), node.syncd.log_text()
+    assert node.syncd.log_lines("the replica is given up; the next start makes"), node.syncd.log_text()
     node.syncd.start()
     forget_failures(estate, node, address)
 
